@@ -1,0 +1,114 @@
+"""Decision: one immutable entry of a population's log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from .meta import Digest, Label, Model, ObjectMeta, StatusModel, Timestamp, cel, validated
+from .population import Ledger
+from .specialist import Interval, Scorecard
+from .vocabulary import Action, Outcome, State
+
+GENESIS = "sha256:" + "0" * 64
+
+
+class Subject(StatusModel):
+    """What a decision is about."""
+
+    specialist: Label = Field(description="Name of the Specialist.")
+    uid: Annotated[str, Field(max_length=64)] = Field(description="Its uid.")
+    revision: Annotated[str, Field(max_length=64)] = Field(
+        description="Its revision.", json_schema_extra={"pattern": "^[0-9a-f]{12,64}$"}
+    )
+    key: Annotated[str, Field(max_length=64)] = Field(
+        default="", description="Key of its artifact in the store."
+    )
+
+
+class Check(StatusModel):
+    """One check of the chain, as it came out."""
+
+    name: Annotated[str, Field(max_length=128)] = Field(description="Name of the check.")
+    outcome: Outcome = Field(description="How it came out.")
+    observed: Annotated[str, Field(max_length=256)] = Field(default="", description="What was seen.")
+    limit: Annotated[str, Field(max_length=256)] = Field(default="", description="What was asked.")
+    interval: Interval | None = Field(default=None, description="Confidence interval of what was seen.")
+    n: int | None = Field(default=None, ge=0, description="Items behind it.")
+    message: Annotated[str, Field(max_length=1024)] = Field(default="", description="In plain words.")
+
+
+class Premises(StatusModel):
+    """Digests of everything a verdict rests on."""
+
+    policy: Digest | None = Field(default=None, description="The population's policy.")
+    suite: Digest | None = Field(default=None, description="The suite.")
+    evidence: Digest | None = Field(default=None, description="The results that were weighed.")
+    code: Digest | None = Field(default=None, description="The workload's code.")
+
+
+class DecisionSpec(Model):
+    """The body; immutable from its creation."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra=validated(
+            cel("self == oldSelf", "a Decision is immutable"),
+            cel(
+                f"(self.sequence == 1) == (self.previous == '{GENESIS}')",
+                "previous is zeros for sequence 1, and the digest of the decision before for every other",
+                ".previous",
+            ),
+        ),
+    )
+
+    population: Label = Field(description="Name of the population.")
+    sequence: int = Field(ge=1, le=999_999_999_999, description="Place in the log, without gaps.")
+    time: Timestamp = Field(description="When it was taken.")
+    subject: Subject = Field(description="What it is about.")
+    action: Action = Field(description="What is done.")
+    from_state: State = Field(alias="from", description="State before.")
+    to: State = Field(description="State after.")
+    outcome: Outcome = Field(description="How the verdict came out.")
+    reason: Annotated[str, Field(max_length=128)] = Field(
+        description="A constant; see docs/reasons.md.", json_schema_extra={"pattern": "^[A-Z][A-Za-z0-9]*$"}
+    )
+    message: Annotated[str, Field(max_length=2048)] = Field(default="", description="In plain words.")
+    checks: Annotated[tuple[Check, ...], Field(max_length=64)] = Field(
+        default=(), description="All checks of the chain, passed or not."
+    )
+    scorecard: Scorecard | None = Field(default=None, description="The results, in short.")
+    premises: Premises = Field(default=Premises(), description="What the verdict rests on.")
+    cost: Ledger = Field(
+        default=Ledger(), description="What was spent on the subject since its last decision."
+    )
+    actor: Annotated[str, Field(max_length=256)] = Field(description="Who decided: operator, or a person.")
+    previous: Digest = Field(description="Digest of the decision before; zeros for the first.")
+    digest: Digest = Field(description="Digest of this body without this field, as canonical JSON.")
+
+
+class Decision(Model):
+    """A Decision is one entry of a population's log: what was decided, on which evidence, at what cost."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra=validated(
+            cel(
+                "self.metadata.name.startsWith(self.spec.population + '-') && "
+                "self.metadata.name.size() == self.spec.population.size() + 13 && "
+                "self.metadata.name.matches('-[0-9]{12}$') && "
+                "int(self.metadata.name.substring(self.spec.population.size() + 1)) == self.spec.sequence",
+                "metadata.name must be <spec.population>-<spec.sequence in 12 digits>",
+                ".metadata.name",
+            ),
+        ),
+    )
+
+    metadata: ObjectMeta
+    spec: DecisionSpec
+
+
+def decision_name(population: str, sequence: int) -> str:
+    """Name the decision of a sequence; creating it is the log's compare-and-swap."""
+    return f"{population}-{sequence:012d}"

@@ -1,0 +1,129 @@
+"""Every reason this software gives: the same string in a condition, an Event, a metric and the docs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+
+class Reason(StrEnum):
+    """A machine-readable cause, with the remedy a person needs beside it."""
+
+    remedy: str
+
+    def __new__(cls, value: str, remedy: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.remedy = remedy
+        return member
+
+    # Verdicts of the control point.
+    GAP_PROVEN = "GapProven", "The contract's target is provably out of reach today; a candidate is made."
+    INSUFFICIENT_EVIDENCE = (
+        "InsufficientEvidence",
+        "The gap is not proven on the fixed suite. Raise the target, or give the suite more items.",
+    )
+    HARD_INVARIANT_FAILURE = (
+        "HardInvariantFailure",
+        "The candidate breaks a skill that is never traded. Train with replay, or with fewer steps.",
+    )
+    GAIN_DOES_NOT_REPAY = (
+        "PortfolioGainDoesNotRepayCost",
+        "The change in the portfolio's value is not above the threshold, with confidence.",
+    )
+    GAIN_PROVEN = "PortfolioGainProven", "Every invariant holds and the portfolio gains more than it costs."
+    EVIDENCE_ERROR = "EvidenceError", "The judge is broken or items are missing; it is never a pass. Retry."
+
+    # Milestones of the lifecycle.
+    ARTIFACT_COMMITTED = "ArtifactCommitted", "The adapter is in the store and sound."
+    ARTIFACT_ADOPTED = "ArtifactAdopted", "An adapter of the same key was there already; nothing was trained."
+    IMPORT_STARTED = "ImportStarted", "The adapter is being copied into the store and checked."
+    SERVED_SCORE_CONFIRMED = (
+        "ServedScoreConfirmed",
+        "The served endpoint scores as the evaluation said it would.",
+    )
+    SERVED_SCORE_REFUTED = (
+        "ServedScoreRefuted",
+        "Through the endpoint the candidate is no better than the incumbent.",
+    )
+    SUPERSEDED = "Superseded", "A newer revision of the same specialist went live."
+    RETIREMENT_REQUESTED = (
+        "RetirementRequested",
+        "lifecycle.target is Retired. Set it to Live within the undo window to restore.",
+    )
+    RESTORED = "Restored", "The retired revision was taken back within its undo window."
+    UNDO_WINDOW_CLOSED = "UndoWindowClosed", "The undo window is over and the weights are deleted."
+    DELETED = "Deleted", "The Specialist was deleted; its adapters were unloaded."
+    RETRY_REQUESTED = "RetryRequested", "A person asked for another try."
+    PREMISES_CHANGED = "PremisesChanged", "The policy or the suite changed, so the verdict is taken again."
+    FINGERPRINT_MISMATCH = (
+        "FingerprintMismatch",
+        "The engine's answers are not the evaluated adapter's. Look at the engine, then retry.",
+    )
+    JOB_RETRIED = "JobRetried", "The job failed for a passing cause and is tried again after a pause."
+    ATTEMPTS_EXHAUSTED = "AttemptsExhausted", "The job failed too often. Read the message, then retry."
+
+    # Waiting: nothing is lost, the operator goes on by itself.
+    PENDING_JUDGEMENT = "PendingJudgement", "The operator has not judged this revision yet."
+    POPULATION_NOT_FOUND = "PopulationNotFound", "Create the Population that spec.populationRef.name names."
+    SUITE_NOT_FOUND = "SuiteNotFound", "Create the EvaluationSuite that spec.suiteRef.name names."
+    TASK_NOT_IN_SUITE = "TaskNotInSuite", "Use a task of the suite in spec.contract.task."
+    TASK_NOT_TRADED = "TaskNotTraded", "spec.contract.task names an invariant; name a task of role Task."
+    RANK_ABOVE_CAPACITY = "RankAboveCapacity", "Lower lora.rank, or raise serving.capacity.maxRank."
+    BASELINE_RUNNING = "BaselineRunning", "The generalist is being evaluated on the suite."
+    QUEUED = "Queued", "Other jobs of the population run first (spec.jobs.parallelism)."
+    TRAINING = "Training", "The training job runs."
+    IMPORTING = "Importing", "The import job runs."
+    EVALUATING = "Evaluating", "The evaluation job runs."
+    SHADOWING = "Shadowing", "The candidate is loaded and scored through the served endpoint."
+    PROVING = "Proving", "The engine is loading the adapter, and its answers are compared."
+    BUDGET_SPENT = "BudgetSpent", "The budget's window is used up. It goes on when the window moves."
+    CAPACITY_FULL = "CapacityFull", "All adapter slots are taken. Retire one or raise capacity.adapters."
+    BACKOFF = "Backoff", "A failed job waits before its next try."
+    RUNNER_UNAVAILABLE = "RunnerUnavailable", "Ray does not answer. Start it or mend spec.jobs.ray.address."
+    RUNNER_REFUSED = "RunnerRefused", "Ray refused the request. Check spec.jobs.ray.tokenSecretRef."
+    ENGINE_UNREACHABLE = "EngineUnreachable", "The engine does not answer. Start it or mend serving.endpoints."
+    ENGINE_REFUSED = "EngineRefused", "The engine refused a load or unload. Read the message."
+    STORE_UNAVAILABLE = "StoreUnavailable", "The store cannot be read or written. Mount it where spec.store.uri says."
+    STORE_FULL = "StoreFull", "No space is left in the store. Free some; the job is tried again."
+    LOG_BROKEN = "LogBroken", "The chain of Decisions has a gap or a wrong digest. Restore them from a backup."
+    STORE_FORMAT_UNKNOWN = "StoreFormatUnknown", "The store was written by a newer version. Upgrade."
+
+    # What a job can say.
+    DATA_NOT_FOUND = "DataNotFound", "Mend the uri, or put the file there."
+    DATA_DIGEST_MISMATCH = "DataDigestMismatch", "The file is not what its digest says. Mend the one or the other."
+    DATA_INVALID = "DataInvalid", "Mend the named line of the JSONL file."
+    DATA_EMPTY = "DataEmpty", "The file has no rows."
+    DATA_CONTAMINATED = "DataContaminated", "Training rows stand in the sealed suite. Take them out."
+    BASE_NOT_FOUND = "BaseNotFound", "Mend spec.generalist.model, or prepare the base there."
+    BASE_DIGEST_MISMATCH = "BaseDigestMismatch", "The base is not what spec.generalist.digest says."
+    BASE_NOT_CAUSAL_LM = "BaseNotCausalLM", "The base must be a causal language model."
+    ADAPTER_UNSOUND = "AdapterUnsound", "The adapter failed the admission check. Read the message."
+    ARTIFACT_NOT_FOUND = "ArtifactNotFound", "Mend source.artifact.uri, or put the adapter there."
+    ARTIFACT_DIGEST_MISMATCH = "ArtifactDigestMismatch", "The adapter is not what its digest says."
+    ARTIFACT_CORRUPT = "ArtifactCorrupt", "Stored bytes changed after their commit. Restore the store."
+    ARTIFACT_MISSING = "ArtifactMissing", "The store has no such artifact."
+    TRAINING_DIVERGED = "TrainingDiverged", "The loss is not finite. Lower recipe.learningRate."
+    DEADLINE_EXCEEDED = "DeadlineExceeded", "The job ran out of time. Raise jobs.deadline or lower steps."
+    INTENT_INVALID = "IntentInvalid", "The job's orders cannot be read; operator and workload differ."
+    INTERNAL_ERROR = "InternalError", "A fault of this software. The job's log has the traceback."
+
+    # Conditions that are simply fine.
+    READY = "Ready", "Everything is as the spec asks."
+    SERVING = "Serving", "A live revision is loaded and proved on every endpoint."
+    RETIRED = "Retired", "The specialist is retired, as its spec asks."
+    SHADOW_HELD = "ShadowHeld", "The specialist stays in shadow, as lifecycle.target asks."
+
+
+_BY_VALUE = {reason.value: reason for reason in Reason}
+
+
+def named(reason: str) -> Reason:
+    """Find a reason by its string; one that this version does not know is an internal error."""
+    return _BY_VALUE.get(reason, Reason.INTERNAL_ERROR)
+
+
+def remedy_of(reason: str) -> str:
+    """Say what to do about a reason; an unknown one has no remedy and gets an empty string."""
+    found = _BY_VALUE.get(reason)
+    return found.remedy if found else ""

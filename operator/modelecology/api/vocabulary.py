@@ -1,0 +1,82 @@
+"""The words of the lifecycle: states, actions, outcomes. The table of transitions is in governance.lifecycle."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a revision stands."""
+
+    PENDING = "Pending"
+    TRAINING = "Training"
+    EVALUATING = "Evaluating"
+    SHADOW = "Shadow"
+    LIVE = "Live"
+    RETIRED = "Retired"
+    REJECTED = "Rejected"
+    SHELVED = "Shelved"
+    QUARANTINED = "Quarantined"
+    FAILED = "Failed"
+    DELETED = "Deleted"
+
+
+class Action(StrEnum):
+    """What a decision does to a revision."""
+
+    HOLD = "Hold"
+    PROPOSE = "Propose"
+    EVALUATE = "Evaluate"
+    ADMIT = "Admit"
+    REJECT = "Reject"
+    SHELVE = "Shelve"
+    PROMOTE = "Promote"
+    RETIRE = "Retire"
+    RESTORE = "Restore"
+    RETRY = "Retry"
+    RECONSIDER = "Reconsider"
+    QUARANTINE = "Quarantine"
+    FAIL = "Fail"
+    DELETE = "Delete"
+
+
+class Outcome(StrEnum):
+    """The four outcomes of a check and of a verdict."""
+
+    PASS = "Pass"
+    FAIL = "Fail"
+    INCONCLUSIVE = "Inconclusive"
+    ERROR = "Error"
+
+
+class Target(StrEnum):
+    """What the owner wants of a specialist."""
+
+    LIVE = "Live"
+    SHADOW = "Shadow"
+    RETIRED = "Retired"
+
+
+class Role(StrEnum):
+    """What a suite's task is for: a Task is traded, an Invariant never is."""
+
+    TASK = "Task"
+    INVARIANT = "Invariant"
+
+
+class Scope(StrEnum):
+    """What an invariant looks at: the skill under the adapter, or only what routing would send it."""
+
+    ADAPTER = "Adapter"
+    ROUTED = "Routed"
+
+
+class Scorer(StrEnum):
+    """How an answer is scored, in [0, 1]; Perplexity gives exp(-mean negative log-likelihood)."""
+
+    EXACT = "Exact"
+    CONTAINS = "Contains"
+    REGEX = "Regex"
+    CHOICE = "Choice"
+    PERPLEXITY = "Perplexity"
+    ENTRY_POINT = "EntryPoint"

@@ -1,0 +1,222 @@
+"""`kubectl ecology`: the commands, each a few lines over pure rendering and the cluster's port."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+
+from .access import Access
+from .explain import choose, render_explanation
+from .follow import follow_in_lines, follow_on_terminal
+from .lint import LintResult, lint
+from .lint.report import render_lint, result_record
+from .options import (
+    Context,
+    Hints,
+    Kubeconfig,
+    Namespace,
+    OutputForm,
+    Session,
+    Settings,
+    open_session,
+    settings,
+)
+from .port import Cluster, NotFoundError, Snapshot
+from .records import explanation_record, population_record, status_record, write
+from .retry import request_retry
+from .screen import Output, Screen
+from .table import render_status
+from .tree import render_tree
+
+# A watch brings ages up to date this often, in seconds; changes show at once.
+_TICK = 1.0
+
+app = typer.Typer(
+    name="kubectl ecology",
+    help="See a population of specialists, and why each one stands where it stands.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kubectl-ecology {version('modelecology')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """See a population of specialists, and why each one stands where it stands."""
+    ctx.obj = Settings(Access(kubeconfig, context, namespace), hints)
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    population: Annotated[str | None, typer.Argument(help="Only this population.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the changes until Ctrl-C.")] = False,
+    output: OutputForm = Output.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Show one line per specialist: its state, what it is doing or why it ended, its score and its cost."""
+    if watch and output is not Output.TABLE:
+        raise typer.BadParameter("--watch writes a table; leave --output out")
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    if watch:
+        _follow(session, population)
+        return
+    snapshot = session.cluster.snapshot()
+    _check_population(snapshot, population)
+    if output is not Output.TABLE:
+        session.screen.text(write(status_record(snapshot, population), output))
+        return
+    if not snapshot.populations and not snapshot.specialists:
+        session.screen.show(f"No populations in namespace {snapshot.namespace}.")
+        session.screen.hint("Next: kubectl apply -f a Population, or look elsewhere with -n.")
+        return
+    session.screen.show(render_status(snapshot, population, _clock(), session.screen.out.width))
+    session.screen.hint(*_next_after_status(snapshot))
+
+
+def _follow(session: Session, population: str | None) -> None:
+    out = session.screen.out
+    follow = follow_on_terminal if out.is_terminal else follow_in_lines
+    with closing(session.cluster.follow(_TICK)) as snapshots:
+        follow(snapshots, population, out, _clock)
+    session.screen.hint("Next: kubectl ecology explain NAME says why one ended where it did.")
+
+
+def _next_after_status(snapshot: Snapshot) -> tuple[str, ...]:
+    example = next((s.metadata.name for s in snapshot.specialists if s.status.last_decision), "NAME")
+    return (f"Next: kubectl ecology explain {example}, or kubectl ecology status --watch.",)
+
+
+def _check_population(snapshot: Snapshot, population: str | None) -> None:
+    if population is None or snapshot.members(population):
+        return
+    if all(p.metadata.name != population for p in snapshot.populations):
+        known = ", ".join(p.metadata.name for p in snapshot.populations) or "none"
+        raise NotFoundError(
+            f"There is no population {population} in namespace {snapshot.namespace}.",
+            f"Populations there: {known}. Choose another namespace with -n.",
+        )
+
+
+@app.command()
+def tree(
+    ctx: typer.Context,
+    population: Annotated[str | None, typer.Argument(help="Only this population.")] = None,
+    output: OutputForm = Output.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Show what a population is judged on, where it serves, and every revision it holds."""
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    snapshot = session.cluster.snapshot()
+    _check_population(snapshot, population)
+    chosen = [p for p in snapshot.populations if population in (None, p.metadata.name)]
+    suites = {p.metadata.name: session.cluster.suite(p.spec.suite_ref.name) for p in chosen}
+    if output is not Output.TABLE:
+        records = [
+            population_record(p, snapshot.members(p.metadata.name), suites[p.metadata.name]) for p in chosen
+        ]
+        session.screen.text(write({"namespace": snapshot.namespace, "populations": records}, output))
+        return
+    trees: list[RenderableType] = [
+        render_tree(p, suites[p.metadata.name], snapshot.members(p.metadata.name), _clock()) for p in chosen
+    ]
+    session.screen.show(Group(*trees) if trees else f"No populations in namespace {snapshot.namespace}.")
+    session.screen.hint(*_next_after_status(snapshot))
+
+
+@app.command()
+def explain(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
+    decision: Annotated[
+        int | None, typer.Option("--decision", min=1, help="Sequence of another of its decisions.")
+    ] = None,
+    output: OutputForm = Output.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Show the last verdict on a specialist: every check, what it rests on, and its history."""
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    specialist = session.cluster.specialist(name)
+    found = session.cluster.decisions(name, specialist.spec.population_ref.name)
+    chosen = choose(found, name, decision)
+    if output is not Output.TABLE:
+        session.screen.text(write(explanation_record(specialist, found, chosen), output))
+        return
+    session.screen.show(render_explanation(specialist, found, chosen, _clock()))
+    if found:
+        session.screen.hint(f"Next: kubectl ecology explain {name} --decision {found[0].spec.sequence}")
+    else:
+        session.screen.hint("Next: kubectl ecology status --watch")
+
+
+@app.command()
+def retry(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Ask the operator to take a stopped specialist up again; its Decision will name you."""
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    session.screen.show(request_retry(session.cluster, name, _clock()))
+    session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
+
+
+@app.command(name="lint")
+def lint_command(
+    ctx: typer.Context,
+    files: Annotated[list[str], typer.Argument(help="YAML or JSON files, or - for standard input.")],
+    output: OutputForm = Output.TABLE,
+    hints: Hints = None,
+) -> None:
+    """Check manifests without a cluster: schema, CEL rules, and references between the given documents."""
+    screen = Screen(settings(ctx, Settings(Access(), hints)).hints)
+    result: LintResult = lint(files, stdin=sys.stdin)
+    if output is Output.TABLE:
+        screen.lines(render_lint(result))
+    else:
+        screen.text(write(result_record(result), output))
+    if not result.ok:
+        screen.hint("Next: mend the named fields, then run it again.")
+        raise typer.Exit(1)
+    screen.hint(f"Next: kubectl apply {' '.join(f'-f {name}' for name in files)}")
+
+
+__all__ = ["Cluster", "app"]

@@ -1,0 +1,62 @@
+"""Where the commands write: results on stdout, hints and failures on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+# What is piped is wide enough that no name is cut, as kubectl does.
+_PIPE_WIDTH = 160
+
+
+class Output(StrEnum):
+    """The forms of a result."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+class Screen:
+    """The two streams; `hints` forces or forbids what to do next (None: on a terminal only)."""
+
+    def __init__(
+        self, hints: bool | None = None, out: Console | None = None, err: Console | None = None
+    ) -> None:
+        self.out = out if out is not None else _console(stderr=False)
+        self.err = err if err is not None else _console(stderr=True)
+        self._hints = self.out.is_terminal if hints is None else hints
+
+    def show(self, result: RenderableType) -> None:
+        """Write a result."""
+        self.out.print(result, highlight=False)
+
+    def lines(self, text: Text) -> None:
+        """Write lines that are styled but never wrapped, so that a program can read them too."""
+        self.out.print(text, highlight=False, soft_wrap=True)
+
+    def text(self, text: str) -> None:
+        """Write a result that is already text, as it is."""
+        self.out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def hint(self, *lines: str) -> None:
+        """Say what to do next."""
+        if self._hints:
+            for line in lines:
+                self.err.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+    def fail(self, message: str, remedy: str) -> None:
+        """Say what went wrong, and what to do."""
+        self.err.print(f"Error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+        if remedy:
+            self.err.print(remedy, highlight=False, markup=False, soft_wrap=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    plain_pipe = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=_PIPE_WIDTH if plain_pipe else None)

@@ -1,0 +1,185 @@
+"""The table of transitions: who may go where, by which action, after which checks, for which reasons.
+
+The operator, the tests, the diagram in the docs and the CRD's rules all read this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, State
+
+
+class CheckName(StrEnum):
+    """The checks, as they are named in a Decision."""
+
+    GAP = "GapProven"
+    EXPECTED_GAIN = "ExpectedGainRepays"
+    RANK = "RankWithinCapacity"
+    BUDGET = "WithinBudget"
+    SOUND = "AdapterSound"
+    EVIDENCE = "EvidenceComplete"
+    INVARIANTS = "HardInvariants"
+    GAIN = "PortfolioGain"
+    CAPACITY = "CapacityFree"
+    FINGERPRINT = "ServedFingerprint"
+    SCORED = "ShadowScored"
+    SERVED_GAIN = "ServedGain"
+    UNDO = "WithinUndoWindow"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One edge of the lifecycle."""
+
+    action: Action
+    source: State
+    target: State
+    reasons: tuple[Reason, ...]
+    chain: tuple[CheckName, ...] = ()
+
+
+PROPOSAL = (CheckName.RANK, CheckName.GAP, CheckName.EXPECTED_GAIN, CheckName.BUDGET)
+# Invariants come first: they are never traded, so no gain is looked at before them.
+JUDGEMENT = (CheckName.EVIDENCE, CheckName.INVARIANTS, CheckName.GAIN, CheckName.CAPACITY)
+PROMOTION = (CheckName.FINGERPRINT, CheckName.SCORED, CheckName.SERVED_GAIN, CheckName.GAIN)
+
+# Causes outside the job: it is tried again for as long as they last, and they do not use up its attempts.
+PASSING = (
+    Reason.RUNNER_UNAVAILABLE,
+    Reason.STORE_UNAVAILABLE,
+    Reason.STORE_FULL,
+    Reason.ENGINE_UNREACHABLE,
+)
+# What ends a job for good, in its own words.
+JOB_ENDS = (
+    Reason.DATA_NOT_FOUND,
+    Reason.DATA_DIGEST_MISMATCH,
+    Reason.DATA_INVALID,
+    Reason.DATA_EMPTY,
+    Reason.DATA_CONTAMINATED,
+    Reason.BASE_NOT_FOUND,
+    Reason.BASE_DIGEST_MISMATCH,
+    Reason.BASE_NOT_CAUSAL_LM,
+    Reason.ADAPTER_UNSOUND,
+    Reason.ARTIFACT_NOT_FOUND,
+    Reason.ARTIFACT_DIGEST_MISMATCH,
+    Reason.ARTIFACT_CORRUPT,
+    Reason.ARTIFACT_MISSING,
+    Reason.RANK_ABOVE_CAPACITY,
+    Reason.TRAINING_DIVERGED,
+    Reason.DEADLINE_EXCEEDED,
+    Reason.INTENT_INVALID,
+    Reason.RUNNER_REFUSED,
+    Reason.ENGINE_REFUSED,
+    Reason.STORE_FORMAT_UNKNOWN,
+    Reason.INTERNAL_ERROR,
+)
+
+UNDECIDED = (State.PENDING, State.TRAINING, State.EVALUATING, State.SHADOW)
+STICKY = (State.REJECTED, State.SHELVED)
+STOPPED = (State.REJECTED, State.SHELVED, State.QUARANTINED, State.FAILED)
+RESIDENT = (State.SHADOW, State.LIVE)
+WORKING = (State.TRAINING, State.EVALUATING, State.SHADOW)
+
+
+def _table() -> tuple[Transition, ...]:
+    own = [
+        Transition(Action.PROPOSE, State.PENDING, State.TRAINING, (Reason.GAP_PROVEN,), PROPOSAL),
+        Transition(
+            Action.HOLD,
+            State.PENDING,
+            State.PENDING,
+            (Reason.INSUFFICIENT_EVIDENCE, Reason.GAIN_DOES_NOT_REPAY),
+            PROPOSAL,
+        ),
+        Transition(
+            Action.EVALUATE,
+            State.TRAINING,
+            State.EVALUATING,
+            (Reason.ARTIFACT_COMMITTED, Reason.ARTIFACT_ADOPTED),
+            (CheckName.SOUND,),
+        ),
+        Transition(Action.ADMIT, State.EVALUATING, State.SHADOW, (Reason.GAIN_PROVEN,), JUDGEMENT),
+        Transition(
+            Action.REJECT, State.EVALUATING, State.REJECTED, (Reason.HARD_INVARIANT_FAILURE,), JUDGEMENT
+        ),
+        Transition(
+            Action.SHELVE,
+            State.EVALUATING,
+            State.SHELVED,
+            (Reason.GAIN_DOES_NOT_REPAY, Reason.INSUFFICIENT_EVIDENCE),
+            JUDGEMENT,
+        ),
+        Transition(Action.PROMOTE, State.SHADOW, State.LIVE, (Reason.SERVED_SCORE_CONFIRMED,), PROMOTION),
+        Transition(Action.REJECT, State.SHADOW, State.REJECTED, (Reason.SERVED_SCORE_REFUTED,), PROMOTION),
+        Transition(
+            Action.SHELVE,
+            State.SHADOW,
+            State.SHELVED,
+            (Reason.GAIN_DOES_NOT_REPAY, Reason.INSUFFICIENT_EVIDENCE),
+            PROMOTION,
+        ),
+        Transition(
+            Action.RESTORE,
+            State.RETIRED,
+            State.LIVE,
+            (Reason.RESTORED,),
+            (CheckName.UNDO, CheckName.CAPACITY),
+        ),
+        Transition(Action.RESTORE, State.RETIRED, State.PENDING, (Reason.RESTORED,)),
+        Transition(Action.RESTORE, State.DELETED, State.PENDING, (Reason.RESTORED,)),
+        Transition(
+            Action.RETIRE, State.LIVE, State.RETIRED, (Reason.RETIREMENT_REQUESTED, Reason.SUPERSEDED)
+        ),
+        Transition(Action.DELETE, State.RETIRED, State.DELETED, (Reason.UNDO_WINDOW_CLOSED, Reason.DELETED)),
+        Transition(Action.DELETE, State.LIVE, State.DELETED, (Reason.DELETED,)),
+    ]
+    for state in WORKING:
+        own.append(Transition(Action.RETRY, state, state, (Reason.JOB_RETRIED, *PASSING)))
+        own.append(
+            Transition(
+                Action.FAIL,
+                state,
+                State.FAILED,
+                (Reason.ATTEMPTS_EXHAUSTED, Reason.EVIDENCE_ERROR, *JOB_ENDS),
+            )
+        )
+    for state in RESIDENT:
+        own.append(
+            Transition(
+                Action.QUARANTINE,
+                state,
+                State.QUARANTINED,
+                (Reason.FINGERPRINT_MISMATCH,),
+                (CheckName.FINGERPRINT,),
+            )
+        )
+    for state in (*UNDECIDED, *STOPPED):
+        own.append(
+            Transition(Action.RETIRE, state, State.RETIRED, (Reason.RETIREMENT_REQUESTED, Reason.SUPERSEDED))
+        )
+        own.append(Transition(Action.DELETE, state, State.DELETED, (Reason.DELETED,)))
+    for state in STOPPED:
+        own.append(Transition(Action.RETRY, state, State.PENDING, (Reason.RETRY_REQUESTED,)))
+    for state in STICKY:
+        own.append(Transition(Action.RECONSIDER, state, State.EVALUATING, (Reason.PREMISES_CHANGED,)))
+    return tuple(own)
+
+
+TRANSITIONS: tuple[Transition, ...] = _table()
+_BY_EDGE = {(t.action, t.source, t.target): t for t in TRANSITIONS}
+
+
+class IllegalTransition(ValueError):
+    """Raised when an edge is asked for that the table lacks; a fault of this software, never retried."""
+
+
+def transition(action: Action, source: State, target: State) -> Transition:
+    """Find an edge of the table. Raises IllegalTransition."""
+    try:
+        return _BY_EDGE[action, source, target]
+    except KeyError:
+        raise IllegalTransition(f"{action} does not lead from {source} to {target}") from None

@@ -1,0 +1,266 @@
+"""The decision log: canonical bytes, digests, the chain, and the fold that gives every status."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from modelecology.api.vocabulary import Action, Outcome, State
+
+from .facts import Check, Cost, RevisionRecord, Scorecard
+from .lifecycle import UNDECIDED, transition
+
+GENESIS = "sha256:" + "0" * 64
+
+
+class LogBroken(Exception):
+    """Raised when the chain has a gap, a fork, a wrong digest or an edge the table does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an entry is about."""
+
+    specialist: str
+    uid: str
+    revision: str
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """Digests of everything a verdict rests on."""
+
+    policy: str | None = None
+    suite: str | None = None
+    evidence: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was spent on the subject since its last entry, with its price."""
+
+    cpu_seconds: Decimal = Decimal(0)
+    gpu_seconds: Decimal = Decimal(0)
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.cpu_seconds + other.cpu_seconds,
+            self.gpu_seconds + other.gpu_seconds,
+            self.tokens + other.tokens,
+            self.cost + other.cost,
+        )
+
+    @property
+    def resources(self) -> Cost:
+        """The resources without their price."""
+        return Cost(self.cpu_seconds, self.gpu_seconds, self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One decision of a population."""
+
+    population: str
+    sequence: int
+    time: datetime
+    subject: Subject
+    action: Action
+    from_state: State
+    to: State
+    outcome: Outcome
+    reason: str
+    actor: str
+    previous: str
+    message: str = ""
+    checks: tuple[Check, ...] = ()
+    scorecard: Scorecard | None = None
+    premises: Premises = Premises()
+    cost: Spent = Spent()
+    digest: str = ""
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {"from" if n == "from_state" else _camel(n): _plain(v) for n, v in pairs if v is not None}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, Decimal):
+        text = format(value.normalize(), "f")
+        return "0" if text == "-0" else text
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        # The API server may give 1 back for 1.0; both are the same number here.
+        return int(value) if value.is_integer() else value
+    return value
+
+
+def canonical(entry: Entry) -> bytes:
+    """Write an entry without its own digest as compact JSON with sorted keys, in UTF-8."""
+    body = _plain(entry)
+    del body["digest"]
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest_of(entry: Entry) -> str:
+    """Compute the digest that an entry must carry."""
+    return "sha256:" + hashlib.sha256(canonical(entry)).hexdigest()
+
+
+def sealed(entry: Entry) -> Entry:
+    """Give the entry with its digest filled in."""
+    return replace(entry, digest=digest_of(entry))
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialistRecord:
+    """What the log says of one Specialist object."""
+
+    name: str
+    uid: str
+    revisions: Mapping[str, RevisionRecord] = field(default_factory=dict)
+    live: str | None = None
+    previous: str | None = None
+    spent: Spent = Spent()
+    last: Entry | None = None
+    retried_by: str = ""  # who asked for the last retry; the same request is not served twice
+
+    def in_state(self, *states: State) -> tuple[RevisionRecord, ...]:
+        """List the revisions that stand in one of some states, oldest entry first."""
+        found = (r for r in self.revisions.values() if r.state in states)
+        return tuple(sorted(found, key=lambda r: (r.entered, r.revision)))
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What the whole log of a population says."""
+
+    sequence: int = 0
+    digest: str = GENESIS
+    specialists: Mapping[str, SpecialistRecord] = field(default_factory=dict)
+    charges: tuple[tuple[datetime, Cost], ...] = ()
+    spent: Spent = Spent()
+    made: frozenset[str] = frozenset()  # keys of artifacts that some revision has taken over and paid for
+
+    def spent_since(self, start: datetime) -> Cost:
+        """Sum what was charged at or after a moment."""
+        return sum((cost for time, cost in self.charges if time >= start), Cost())
+
+
+def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: str) -> RevisionRecord:
+    moved = record is None or entry.to is not entry.from_state
+    known = record or RevisionRecord(entry.subject.revision, served_name, entry.to, entry.time, entry.time)
+    retried = entry.action is Action.RETRY and not moved
+    return replace(
+        known,
+        state=entry.to,
+        since=entry.time,
+        entered=entry.time if moved else known.entered,
+        key=entry.subject.key or known.key,
+        reason=entry.reason,
+        was_live=entry.to is State.LIVE or (known.was_live and entry.to not in UNDECIDED),
+        attempts=known.attempts + 1 if retried else 0,
+        tries=known.tries + 1 if entry.action in (Action.RETRY, Action.RECONSIDER, Action.RESTORE) else known.tries,
+        policy=entry.premises.policy or known.policy,
+        suite=entry.premises.suite or known.suite,
+        evidence=entry.premises.evidence or known.evidence,
+        scorecard=entry.scorecard or known.scorecard,
+    )
+
+
+def served_name(specialist: str, revision: str) -> str:
+    """Name a revision as engines know it; the name is never reused for other weights."""
+    return f"{specialist}-{revision[:12]}"
+
+
+def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecord:
+    revision = entry.subject.revision
+    old = record.revisions.get(revision)
+    if old is not None and old.state is not entry.from_state:
+        raise LogBroken(
+            f"decision {entry.sequence} takes {record.name} from {entry.from_state}, but it is {old.state}"
+        )
+    after = _revision_after(old, entry, served_name(record.name, revision))
+    revisions = {**record.revisions, revision: after}
+    live, previous = record.live, record.previous
+    if entry.to is State.LIVE:
+        if live is not None and live != revision:
+            previous = live
+        live = revision
+    elif live == revision:
+        live, previous = None, revision
+    if entry.to is State.DELETED and previous == revision:
+        previous = None
+    asked = entry.action is Action.RETRY and entry.to is State.PENDING
+    return replace(
+        record,
+        revisions=revisions,
+        live=live,
+        previous=previous,
+        spent=record.spent + entry.cost,
+        last=entry,
+        retried_by=entry.actor if asked else record.retried_by,
+    )
+
+
+def apply(state: LogState, entry: Entry) -> LogState:
+    """Take one more entry into the state. Raises LogBroken when it does not fit."""
+    if entry.sequence != state.sequence + 1:
+        raise LogBroken(f"decision {entry.sequence} follows {state.sequence}; one is missing or forked")
+    if entry.previous != state.digest:
+        raise LogBroken(f"decision {entry.sequence} does not name the digest of the one before it")
+    if entry.digest != digest_of(entry):
+        raise LogBroken(f"decision {entry.sequence} was changed: its digest does not match its body")
+    try:
+        transition(entry.action, entry.from_state, entry.to)
+    except ValueError as error:
+        raise LogBroken(f"decision {entry.sequence}: {error}") from error
+    uid = entry.subject.uid
+    record = state.specialists.get(uid) or SpecialistRecord(entry.subject.specialist, uid)
+    charge = entry.cost.resources
+    charges = state.charges if charge == Cost() else (*state.charges, (entry.time, charge))
+    return LogState(
+        sequence=entry.sequence,
+        digest=entry.digest,
+        specialists={**state.specialists, uid: _specialist_after(record, entry)},
+        charges=charges,
+        spent=state.spent + entry.cost,
+        made=state.made | {entry.subject.key} if entry.action is Action.EVALUATE else state.made,
+    )
+
+
+def fold(entries: Iterable[Entry], state: LogState | None = None) -> LogState:
+    """Fold entries, in their order, into the state. Raises LogBroken."""
+    result = state or LogState()
+    for entry in entries:
+        result = apply(result, entry)
+    return result
+
+
+def pending(revision: str, name: str, now: datetime) -> RevisionRecord:
+    """Give the record of a revision which the log has not seen yet."""
+    return RevisionRecord(revision, name, State.PENDING, now, now)
+
+
+def expiry(record: RevisionRecord, undo_window: timedelta) -> datetime:
+    """Say when a retired revision can no longer be restored."""
+    return record.entered + undo_window

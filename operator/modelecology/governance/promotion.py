@@ -1,0 +1,173 @@
+"""Shadow: does the endpoint serve what was evaluated, and does the gain hold there, with today's members?"""
+
+from __future__ import annotations
+
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, Outcome, State, Target
+
+from .evidence import Difference
+from .facts import Check, Situation, Verdict, Wait
+from .judgement import check_gain, compare, scorecard
+from .lifecycle import CheckName
+from .residence import check_fingerprint, unsettled
+from .verdict import claimed_task, confidently, due, named, span, task_missing
+from .work import at_work
+
+
+def decide_shadow(situation: Situation) -> Verdict | Wait:
+    """Promote, reject, shelve or quarantine the candidate, or wait for its served score."""
+    if claimed_task(situation) is None:
+        return task_missing(situation)
+    owed = unsettled(situation)
+    if owed is not None:
+        return owed
+    evidence, task = situation.evidence, situation.claim.task
+    if evidence.shadow is None or evidence.shadow_incumbent is None:
+        return _unscored(situation)
+    if task not in evidence.candidate or evidence.incumbent is None:
+        return at_work(
+            situation,
+            Wait(Reason.BASELINE_RUNNING, f"The route that serves {task} today is being evaluated."),
+        )
+    return _judge(situation)
+
+
+def check_scored(situation: Situation) -> Check:
+    """Check that enough answers were scored through the endpoint."""
+    shadow, task, asked = situation.evidence.shadow, situation.claim.task, situation.policy.minimum_scored
+    scored = len(shadow.items) if shadow is not None else 0
+    if scored >= asked:
+        outcome, message = (
+            Outcome.PASS,
+            f"{scored} answers were scored through the endpoint; {asked} are asked.",
+        )
+    elif shadow is None:
+        outcome, message = Outcome.INCONCLUSIVE, "No answer was scored through the endpoint."
+    else:
+        split = shadow.expected if shadow.expected is not None else scored
+        outcome = Outcome.INCONCLUSIVE
+        message = (
+            f"{scored} answers were scored through the endpoint; policy.shadow.minimumScored asks for "
+            f"{asked}, and the suite's shadow split of {task} has {split} items. "
+            "Give the suite more items, or lower minimumScored."
+        )
+    return Check(CheckName.SCORED, outcome, str(scored), f"at least {asked}", n=scored, message=message)
+
+
+def check_served_gain(situation: Situation, found: Difference | str) -> Check:
+    """Check that through the endpoint the candidate is better than the incumbent."""
+    limit = "more than 0"
+    if isinstance(found, str):
+        outcome = Outcome.INCONCLUSIVE if situation.evidence.shadow is None else Outcome.ERROR
+        return Check(CheckName.SERVED_GAIN, outcome, "no comparison", limit, message=found)
+    if found.interval.low > 0:
+        outcome = Outcome.PASS
+    elif found.interval.high <= 0:
+        outcome = Outcome.FAIL
+    else:
+        outcome = Outcome.INCONCLUSIVE
+    shadow, incumbent = situation.evidence.shadow, situation.evidence.shadow_incumbent
+    ours, theirs = (results.mean if results is not None else 0.0 for results in (shadow, incumbent))
+    who = named(incumbent.model) if incumbent is not None else "the route of today"
+    message = (
+        f"{situation.claim.task}, through the endpoint: {ours:.2f} against {who}'s {theirs:.2f}, "
+        f"{found.mean:+.2f}, between {found.interval.low:+.2f} and {found.interval.high:+.2f} "
+        f"{confidently(situation)}; {found.n} items."
+    )
+    return Check(
+        CheckName.SERVED_GAIN, outcome, f"{found.mean:+.2f}", limit, found.interval, found.n, message
+    )
+
+
+def _unscored(situation: Situation) -> Verdict | Wait:
+    record, most = situation.record, situation.policy.shadow_maximum
+    # An outage is not the candidate's fault: the time in shadow starts again after a retry that it caused.
+    start = record.since if record.excused else record.entered
+    over = situation.now - start > most
+    if not over or situation.failure is not None:
+        waiting = Wait(
+            Reason.SHADOWING, f"{situation.claim.task} is scored through the endpoint.", start + most
+        )
+        return at_work(situation, waiting)
+    message = f"Insufficient evidence: no score through the endpoint within {span(most)}."
+    return _end(
+        situation, _chain(situation), Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message
+    )
+
+
+def _chain(situation: Situation) -> tuple[Check, Check, Check, Check]:
+    evidence, policy, task = situation.evidence, situation.policy, situation.claim.task
+    residency = situation.residency
+    if residency is None:  # unreachable: unsettled() waits for it
+        raise AssertionError("the chain of promotion starts after every replica is proved")
+    return (
+        check_fingerprint(residency),
+        check_scored(situation),
+        check_served_gain(situation, compare(evidence.shadow, evidence.shadow_incumbent, policy.confidence)),
+        check_gain(situation, compare(evidence.candidate.get(task), evidence.incumbent, policy.confidence)),
+    )
+
+
+def _judge(situation: Situation) -> Verdict | Wait:
+    checks = _chain(situation)
+    _, scored, served, gain = checks
+    shadow = situation.evidence.shadow
+    answered = shadow is not None and bool(shadow.items)
+    if gain.outcome is Outcome.ERROR or (served.outcome is Outcome.ERROR and answered):
+        broken = gain if gain.outcome is Outcome.ERROR else served
+        return _end(
+            situation, checks, Action.FAIL, State.FAILED, Reason.EVIDENCE_ERROR, broken.message, Outcome.ERROR
+        )
+    if scored.outcome is not Outcome.PASS:
+        message = f"Insufficient evidence through the endpoint. {scored.message}"
+        return _end(situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message)
+    if served.outcome is Outcome.FAIL:
+        message = f"No better through the endpoint. {served.message}"
+        return _end(
+            situation,
+            checks,
+            Action.REJECT,
+            State.REJECTED,
+            Reason.SERVED_SCORE_REFUTED,
+            message,
+            Outcome.FAIL,
+        )
+    if served.outcome is not Outcome.PASS:
+        message = f"Insufficient evidence through the endpoint. {served.message}"
+        return _end(situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message)
+    if gain.outcome is not Outcome.PASS:
+        message = f"The portfolio's gain does not repay its cost. {gain.message}"
+        return _end(
+            situation, checks, Action.SHELVE, State.SHELVED, Reason.GAIN_DOES_NOT_REPAY, message, gain.outcome
+        )
+    if situation.claim.wanted is Target.SHADOW:
+        message = f"It would go live; lifecycle.target holds it in shadow. {served.message}"
+        return Wait(Reason.SHADOW_HELD, message, checks=checks)
+    message = f"{served.message} {gain.message}"
+    return _end(
+        situation, checks, Action.PROMOTE, State.LIVE, Reason.SERVED_SCORE_CONFIRMED, message, Outcome.PASS
+    )
+
+
+def _end(
+    situation: Situation,
+    checks: tuple[Check, ...],
+    action: Action,
+    target: State,
+    reason: Reason,
+    message: str,
+    outcome: Outcome = Outcome.INCONCLUSIVE,
+) -> Verdict:
+    evidence, policy, task = situation.evidence, situation.policy, situation.claim.task
+    found = compare(evidence.candidate.get(task), evidence.incumbent, policy.confidence)
+    return due(
+        situation,
+        action,
+        target,
+        reason,
+        message,
+        outcome=outcome,
+        checks=checks,
+        scorecard=scorecard(situation, found),
+        cost=situation.uncharged,
+    )

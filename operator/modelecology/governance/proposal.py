@@ -1,0 +1,165 @@
+"""Pending: is there a gap, would closing it pay, and may the trial be afforded?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, Outcome, Role, State
+
+from .evidence import EvidenceError, mean
+from .facts import Check, Cost, Interval, Results, Situation, Verdict, Wait
+from .invariants import measured
+from .ledger import expected_cost, price, within_budget
+from .lifecycle import CheckName
+from .portfolio import expected_gain
+from .verdict import (
+    claimed_task,
+    clip,
+    confidently,
+    due,
+    money,
+    named,
+    premises_changed,
+    reason_of,
+    span,
+    task_missing,
+)
+
+BUDGET_LOOK = timedelta(hours=1)  # how often a parked proposal looks whether the window moved
+
+
+def decide_pending(situation: Situation) -> Verdict | Wait:
+    """Propose a trial, hold it for want of a reason, or wait."""
+    task = claimed_task(situation)
+    if task is None:
+        return task_missing(situation)
+    if task.role is Role.INVARIANT:
+        named = [t.name for t in situation.tasks if t.role is Role.TASK]
+        return Wait(
+            Reason.TASK_NOT_TRADED,
+            clip(f"{task.name} is an invariant, which is never traded. Name one of: {', '.join(named)}."),
+        )
+    rank = check_rank(situation)
+    if rank.outcome is not Outcome.PASS:
+        return Wait(
+            Reason.RANK_ABOVE_CAPACITY, f"{rank.message} {Reason.RANK_ABOVE_CAPACITY.remedy}", checks=(rank,)
+        )
+    evidence = situation.evidence
+    if evidence.incumbent is None or task.name not in evidence.baseline:
+        return _baseline(situation)
+    cost = trial_cost(situation)
+    checks = (
+        rank,
+        check_gap(situation, evidence.incumbent),
+        check_expected_gain(situation, evidence.incumbent, cost),
+        check_budget(situation, cost),
+    )
+    _, gap, gain, budget = checks
+    if gap.outcome is Outcome.ERROR:
+        return Wait(Reason.EVIDENCE_ERROR, clip(gap.message), checks=checks)
+    if gap.outcome is not Outcome.PASS:
+        message = f"Insufficient evidence of a gap; nothing is trained. {gap.message}"
+        return _hold(situation, Reason.INSUFFICIENT_EVIDENCE, message, gap.outcome, checks)
+    if gain.outcome is not Outcome.PASS:
+        message = f"The portfolio's gain would not repay the trial; nothing is trained. {gain.message}"
+        return _hold(situation, Reason.GAIN_DOES_NOT_REPAY, message, gain.outcome, checks)
+    if budget.outcome is not Outcome.PASS:
+        return Wait(
+            Reason.BUDGET_SPENT, clip(budget.message), until=situation.now + BUDGET_LOOK, checks=checks
+        )
+    message = f"{gap.message} {gain.message}"
+    return due(situation, Action.PROPOSE, State.TRAINING, Reason.GAP_PROVEN, message, checks=checks)
+
+
+def trial_cost(situation: Situation) -> Cost:
+    """Estimate what a trial will take: the training, and the evaluation on the task and the invariants."""
+    names = {situation.claim.task, *(t.name for t in measured(situation.tasks, situation.claim.task))}
+    answers = sum(len(r.items) for name, r in situation.evidence.baseline.items() if name in names)
+    return expected_cost(situation.claim, situation.seconds_per_step, answers)
+
+
+def check_rank(situation: Situation) -> Check:
+    """Check that the engine can hold an adapter of this rank; an import's rank is not known yet."""
+    rank, most = situation.claim.rank, situation.policy.max_rank
+    fits = rank <= most
+    known = f"The adapter has rank {rank}; serving.capacity.maxRank allows {most}."
+    return Check(
+        CheckName.RANK,
+        Outcome.PASS if fits else Outcome.FAIL,
+        observed=str(rank) if rank else "not known before the import",
+        limit=f"at most {most}",
+        message=known if rank else "The rank is read from the adapter when it is imported.",
+    )
+
+
+def check_gap(situation: Situation, incumbent: Results) -> Check:
+    """Check that the lower bound of target minus the incumbent's score exceeds the policy's minimum gap."""
+    policy, claim = situation.policy, situation.claim
+    limit = f"more than {policy.minimum_gap:.2f}"
+    try:
+        score = mean(incumbent, policy.confidence)
+    except EvidenceError as error:
+        return Check(CheckName.GAP, Outcome.ERROR, "no score", limit, message=str(error))
+    gap = claim.target_score - score.mean
+    bounds = Interval(
+        claim.target_score - score.interval.high, claim.target_score - score.interval.low, policy.confidence
+    )
+    if bounds.low > policy.minimum_gap:
+        outcome = Outcome.PASS
+    elif bounds.high <= policy.minimum_gap:
+        outcome = Outcome.FAIL
+    else:
+        outcome = Outcome.INCONCLUSIVE
+    message = (
+        f"{claim.task}: {named(incumbent.model)} scores {score.mean:.2f}, the target is {claim.target_score:.2f}: "
+        f"a gap of {gap:.2f}, at least {bounds.low:.2f} {confidently(situation)}; "
+        f"more than {policy.minimum_gap:.2f} must be proven; {score.n} items."
+    )
+    return Check(CheckName.GAP, outcome, f"{gap:.2f}", limit, bounds, score.n, message)
+
+
+def check_expected_gain(situation: Situation, incumbent: Results, cost: Cost) -> Check:
+    """Check that a candidate at its target would gain more than the trial costs and the threshold."""
+    policy = situation.policy
+    gain, charge = expected_gain(situation), price(cost, policy.prices)
+    remaining = gain - charge
+    message = (
+        f"At its target it gains {money(gain)} over {span(policy.horizon)}, and the trial costs "
+        f"{money(charge)}; more than {money(policy.threshold)} must remain."
+    )
+    return Check(
+        CheckName.EXPECTED_GAIN,
+        Outcome.PASS if remaining > policy.threshold else Outcome.FAIL,
+        observed=money(remaining),
+        limit=f"more than {money(policy.threshold)}",
+        n=len(incumbent.items),
+        message=message,
+    )
+
+
+def check_budget(situation: Situation, cost: Cost) -> Check:
+    """Check that the budget's window holds the trial."""
+    found = within_budget(situation.policy.budget, situation.spent, cost)
+    outcome = Outcome.PASS if found.fits else Outcome.FAIL
+    return Check(CheckName.BUDGET, outcome, found.observed, found.limit, message=found.message)
+
+
+def _baseline(situation: Situation) -> Wait:
+    failure = situation.failure
+    if failure is not None:
+        return Wait(reason_of(failure.reason), clip(f"The baseline cannot be evaluated: {failure.message}"))
+    return Wait(
+        Reason.BASELINE_RUNNING,
+        f"The route that serves {situation.claim.task} today is being evaluated.",
+    )
+
+
+def _hold(
+    situation: Situation, reason: Reason, message: str, outcome: Outcome, checks: tuple[Check, ...]
+) -> Verdict | Wait:
+    record = situation.record
+    same_evidence = record.evidence == situation.evidence.digest
+    if record.reason == reason and same_evidence and not premises_changed(situation):
+        return Wait(reason, clip(message), checks=checks)
+    return due(situation, Action.HOLD, State.PENDING, reason, message, outcome=outcome, checks=checks)

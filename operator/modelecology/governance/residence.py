@@ -1,0 +1,74 @@
+"""Resident states: what the engines proved of a served name, and the rule for a live revision."""
+
+from __future__ import annotations
+
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, Outcome, State, Target
+
+from .facts import Check, Residency, Situation, Verdict, Wait
+from .lifecycle import CheckName
+from .verdict import clip, due
+
+
+def check_fingerprint(residency: Residency) -> Check:
+    """Check that every replica answers as the evaluated adapter does."""
+    if residency.mismatched > 0:
+        outcome = Outcome.FAIL
+        wrong = f"{residency.mismatched} of {residency.replicas}"
+        message = f"{wrong} replicas do not answer as the evaluated adapter does."
+    elif residency.proved < residency.replicas or residency.replicas == 0:
+        outcome = Outcome.INCONCLUSIVE
+        message = f"{residency.proved} of {residency.replicas} replicas are proved."
+    else:
+        outcome = Outcome.PASS
+        message = f"All {residency.replicas} replicas answer as the evaluated adapter does."
+    return Check(
+        CheckName.FINGERPRINT,
+        outcome,
+        observed=f"{residency.proved} of {residency.replicas} proved",
+        limit="all proved",
+        n=residency.replicas,
+        message=message,
+    )
+
+
+def unsettled(situation: Situation) -> Verdict | Wait | None:
+    """Say what the engines still owe, or quarantine a wrong answer; None when all replicas are proved."""
+    residency, name = situation.residency, situation.claim.served_name
+    if residency is None:
+        return Wait(
+            Reason.PROVING, f"{name} is being loaded; its answers are compared with the evaluation's."
+        )
+    check = check_fingerprint(residency)
+    said = f" {residency.message}" if residency.message else ""
+    if check.outcome is Outcome.FAIL:
+        return due(
+            situation,
+            Action.QUARANTINE,
+            State.QUARANTINED,
+            Reason.FINGERPRINT_MISMATCH,
+            f"{name}: {check.message} It takes no more requests.{said}",
+            outcome=Outcome.FAIL,
+            checks=(check,),
+        )
+    if check.outcome is Outcome.PASS:
+        return None
+    if residency.unreachable > 0:
+        message = (
+            f"{residency.unreachable} of {residency.replicas} replicas do not answer. "
+            f"{Reason.ENGINE_UNREACHABLE.remedy}{said}"
+        )
+        return Wait(Reason.ENGINE_UNREACHABLE, clip(message), checks=(check,))
+    return Wait(Reason.PROVING, clip(f"{name}: {check.message}{said}"), checks=(check,))
+
+
+def decide_live(situation: Situation) -> Verdict | Wait:
+    """Keep serving, unless an engine answers with other weights."""
+    owed = unsettled(situation)
+    if owed is not None:
+        return owed
+    replicas = situation.residency.replicas if situation.residency is not None else 0
+    message = f"{situation.claim.served_name} is live on {replicas} of {replicas} replicas."
+    if situation.claim.wanted is Target.SHADOW:
+        message += " lifecycle.target Shadow holds only a candidate; Retired takes a live revision out."
+    return Wait(Reason.SERVING, message)

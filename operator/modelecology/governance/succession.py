@@ -1,0 +1,90 @@
+"""What becomes of revisions that are not, or no longer, the one that the spec asks for."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, Outcome, State
+
+from .facts import RevisionRecord, Verdict
+from .lifecycle import RESIDENT, UNDECIDED, transition
+from .log import LogState, SpecialistRecord, expiry
+
+
+class Place(StrEnum):
+    """Where the bytes of an artifact belong."""
+
+    ACTIVE = "Active"
+    ARCHIVED = "Archived"
+    DELETED = "Deleted"
+
+
+def _verdict(record: RevisionRecord, action: Action, target: State, reason: Reason, message: str) -> Verdict:
+    return Verdict(transition(action, record.state, target), Outcome.PASS, reason, message)
+
+
+def deletion(record: SpecialistRecord) -> tuple[RevisionRecord, Verdict] | None:
+    """Find the next revision to delete because its Specialist object is being deleted."""
+    for revision in sorted(record.revisions.values(), key=lambda r: r.revision):
+        if revision.state is not State.DELETED:
+            message = f"{revision.served_name} goes, because its Specialist was deleted."
+            return revision, _verdict(revision, Action.DELETE, State.DELETED, Reason.DELETED, message)
+    return None
+
+
+def succession(
+    record: SpecialistRecord, current: str, now: datetime, undo_window: timedelta
+) -> tuple[RevisionRecord, Verdict] | None:
+    """Find the next revision, other than the current one, that has to move, and where to.
+
+    An older candidate gives way at once; an older live revision serves until the current one is live; a
+    retired one is deleted when its undo window is over.
+    """
+    live_now = record.revisions.get(current)
+    replaced = live_now is not None and live_now.state is State.LIVE
+    for revision in sorted(record.revisions.values(), key=lambda r: r.revision):
+        if revision.revision == current:
+            continue
+        if revision.state in UNDECIDED or (revision.state is State.LIVE and replaced):
+            message = f"{revision.served_name} gives way to revision {current}."
+            return revision, _verdict(revision, Action.RETIRE, State.RETIRED, Reason.SUPERSEDED, message)
+        if revision.state is State.RETIRED and now >= expiry(revision, undo_window):
+            message = f"{revision.served_name} could be restored until {expiry(revision, undo_window):%F %T}Z."
+            return revision, _verdict(
+                revision, Action.DELETE, State.DELETED, Reason.UNDO_WINDOW_CLOSED, message
+            )
+    return None
+
+
+def places(log: LogState) -> dict[str, Place]:
+    """Say where each artifact belongs: revisions that share a key keep it for each other."""
+    order = {Place.DELETED: 0, Place.ARCHIVED: 1, Place.ACTIVE: 2}
+    found: dict[str, Place] = {}
+    for specialist in log.specialists.values():
+        for record in specialist.revisions.values():
+            if not record.key:
+                continue
+            place = _place(record)
+            if order[place] >= order[found.get(record.key, Place.DELETED)]:
+                found[record.key] = place
+    return found
+
+
+def _place(record: RevisionRecord) -> Place:
+    if record.state is State.DELETED:
+        return Place.DELETED
+    return Place.ARCHIVED if record.state is State.RETIRED else Place.ACTIVE
+
+
+def residents(log: LogState) -> tuple[RevisionRecord, ...]:
+    """List the revisions that every engine must hold, by served name."""
+    records = (r for s in log.specialists.values() for r in s.revisions.values() if r.state in RESIDENT)
+    return tuple(sorted(records, key=lambda r: r.served_name))
+
+
+def retry(record: RevisionRecord, actor: str) -> Verdict:
+    """Take a stopped revision back to the start, because a person asked."""
+    message = f"{actor} asked for another try of {record.served_name}."
+    return _verdict(record, Action.RETRY, State.PENDING, Reason.RETRY_REQUESTED, message)

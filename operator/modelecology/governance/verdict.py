@@ -1,0 +1,96 @@
+"""How a verdict is put together: the edge comes from the table, the reason must be one of the edge's."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, Outcome, State
+
+from .facts import GENERALIST, Check, Cost, Scorecard, Situation, SuiteTask, Verdict, Wait
+from .lifecycle import IllegalTransition, transition
+
+_REASONS = {reason.value: reason for reason in Reason}
+
+HOUR = 3600  # seconds
+MESSAGE = 1000  # characters; the Decision's limits are above this
+
+
+def due(
+    situation: Situation,
+    action: Action,
+    target: State,
+    reason: Reason,
+    message: str,
+    *,
+    outcome: Outcome = Outcome.PASS,
+    checks: tuple[Check, ...] = (),
+    scorecard: Scorecard | None = None,
+    cost: Cost | None = None,
+) -> Verdict:
+    """Put a verdict together. Raises IllegalTransition for an edge or a reason that the table lacks."""
+    edge = transition(action, situation.record.state, target)
+    if reason not in edge.reasons:
+        raise IllegalTransition(f"{reason} is no reason for {action} from {edge.source} to {edge.target}")
+    return Verdict(edge, outcome, reason, clip(message), checks, scorecard, cost or Cost())
+
+
+def claimed_task(situation: Situation) -> SuiteTask | None:
+    """The suite's task that the contract claims; None where the suite has none of this name."""
+    return next((t for t in situation.tasks if t.name == situation.claim.task), None)
+
+
+def task_missing(situation: Situation) -> Wait:
+    """Wait for a suite that has the claimed task."""
+    names = ", ".join(t.name for t in situation.tasks)
+    return Wait(
+        Reason.TASK_NOT_IN_SUITE,
+        clip(f"The suite has no task {situation.claim.task!r}. Name one of: {names}."),
+    )
+
+
+def premises_changed(situation: Situation) -> bool:
+    """Whether the policy or the suite is another than at the record's last verdict."""
+    record = situation.record
+    policy_changed = record.policy is not None and record.policy != situation.policy_digest
+    suite_changed = record.suite is not None and record.suite != situation.suite_digest
+    return policy_changed or suite_changed
+
+
+def reason_of(text: str) -> Reason:
+    """Read a recorded or reported reason; one that is not known is a fault of this software."""
+    return _REASONS.get(text, Reason.INTERNAL_ERROR)
+
+
+def confidently(situation: Situation) -> str:
+    """Say the policy's confidence in words."""
+    return f"with {situation.policy.confidence * 100:g} % confidence"
+
+
+def named(model: str) -> str:
+    """Name a model in a sentence."""
+    return f"the {model}" if model == GENERALIST else model
+
+
+def money(amount: Decimal) -> str:
+    """Write an amount of the policy's currency; small ones keep two significant digits."""
+    if amount and abs(amount) < Decimal("0.1"):
+        return f"{amount:.2g}" if abs(amount) >= Decimal("0.0001") else f"{amount:.1e}"
+    return f"{amount:.2f}"
+
+
+def span(time: timedelta) -> str:
+    """Write a time span in hours, or in seconds below one hour."""
+    seconds = time.total_seconds()
+    return f"{seconds / HOUR:g} h" if seconds >= HOUR else f"{seconds:g} s"
+
+
+def clock(time: datetime) -> str:
+    """Write a point in time to the second."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def clip(message: str) -> str:
+    """Keep a message within what a Decision holds."""
+    return message if len(message) <= MESSAGE else message[: MESSAGE - 4] + " ..."

@@ -1,0 +1,95 @@
+"""Stage 4: bring jobs to where the log says they should be. Everything here may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from modelecology.api.population import Population
+from modelecology.api.reasons import Reason
+from modelecology.governance.facts import Wait
+from modelecology.jobs.port import JobStatus, RunnerError
+from modelecology.store import ArtifactStore
+
+from .orders import Order
+from .queue import WorkKey
+from .runtime import Runtime
+
+
+def committed(store: ArtifactStore, keys: tuple[str, ...]) -> Callable[[], bool]:
+    """Say whether all keys are committed; this is what ends the wait for a job."""
+    return lambda: all(store.commit_of(key) is not None for key in keys)
+
+
+async def job_status(runtime: Runtime, population: Population, order: Order) -> JobStatus | None:
+    """Ask where a job is. Raises RunnerError."""
+    return await runtime.runner(population).runner.status(order.spec.name)
+
+
+async def run_job(
+    runtime: Runtime,
+    population: Population,
+    store: ArtifactStore,
+    order: Order,
+    status: JobStatus | None,
+    waiter: WorkKey,
+) -> Wait | None:
+    """See to it that a job runs and that its end wakes the waiter; a Wait says that it must queue first.
+
+    Raises RunnerError.
+    """
+    where = (population.metadata.namespace, population.metadata.name)
+    name = order.spec.name
+    line = runtime.runner(population)
+    if status is None:
+        limit = population.spec.jobs.parallelism
+        if not runtime.slots.take(where, name, limit):
+            others = runtime.slots.held(where)
+            return Wait(Reason.QUEUED, f"{others} of {limit} job slots are taken; this one is next in line.")
+        try:
+            await line.runner.submit(order.spec)
+        except RunnerError:
+            runtime.slots.free(where, name)
+            raise
+    else:
+        runtime.slots.adopt(where, name)
+    runtime.running[waiter] = name
+    runtime.waiting.setdefault(name, set()).add(waiter)
+    line.watch.watch(name, committed(store, order.commits))
+    return None
+
+
+def settle(runtime: Runtime, population: Population, waiter: WorkKey, wanted: str | None) -> str | None:
+    """Give back the slot of the waiter's last job, unless it is still wanted; returns that job's name."""
+    job = runtime.running.get(waiter)
+    if job is None or job == wanted:
+        return None
+    del runtime.running[waiter]
+    others = runtime.waiting.get(job, set())
+    others.discard(waiter)
+    if others:
+        return None
+    where = (population.metadata.namespace, population.metadata.name)
+    runtime.waiting.pop(job, None)
+    if runtime.slots.free(where, job):
+        # A moment later, so that the one whose job ended takes the next step of its own trial first.
+        for specialist in runtime.cache.specialists(*where):
+            runtime.queue.add(WorkKey("Specialist", where[0], specialist.metadata.name), delay=0.05)
+        runtime.queue.add(WorkKey("Population", *where), delay=0.05)
+    return job
+
+
+async def cancel(runtime: Runtime, population: Population, job: str) -> None:
+    """End a job that nobody waits for any more. Raises RunnerError."""
+    line = runtime.runner(population)
+    line.watch.unwatch(job)
+    status = await line.runner.status(job)
+    if status is not None and not status.phase.finished:
+        await line.runner.cancel(job)
+
+
+def seconds_until(moment: datetime | None, now: datetime, default: float) -> float:
+    """Say how long to wait for a moment, in seconds, and never less than a tenth."""
+    if moment is None:
+        return default
+    return max(0.1, (moment - now).total_seconds())

@@ -1,0 +1,98 @@
+"""What the operator knows between two looks and may forget: job slots, engine proofs, progress, log lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelecology.governance.facts import Residency
+
+PopulationKey = tuple[str, str]
+
+
+class Slots:
+    """Which jobs of a population run now, so that no more than `parallelism` do."""
+
+    def __init__(self) -> None:
+        self._held: dict[PopulationKey, set[str]] = {}
+
+    def take(self, population: PopulationKey, job: str, limit: int) -> bool:
+        """Take a slot for a job, or say that none is free; taking it twice is once."""
+        held = self._held.setdefault(population, set())
+        if job in held:
+            return True
+        if len(held) >= limit:
+            return False
+        held.add(job)
+        return True
+
+    def adopt(self, population: PopulationKey, job: str) -> None:
+        """Count a job that is found running, whatever the limit says."""
+        self._held.setdefault(population, set()).add(job)
+
+    def free(self, population: PopulationKey, job: str) -> bool:
+        """Give a slot back; says whether it was held."""
+        held = self._held.get(population, set())
+        if job in held:
+            held.discard(job)
+            return True
+        return False
+
+    def held(self, population: PopulationKey) -> int:
+        """Number of jobs that hold a slot."""
+        return len(self._held.get(population, ()))
+
+
+class Standing(StrEnum):
+    """How one engine stands towards one adapter."""
+
+    PENDING = "Pending"
+    PROVED = "Proved"
+    MISMATCHED = "Mismatched"
+    REFUSED = "Refused"
+
+
+@dataclass(slots=True)
+class EngineView:
+    """One engine as last seen."""
+
+    reachable: bool = False
+    message: str = "not asked yet"
+    standing: dict[str, Standing] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
+
+
+class ResidencyBoard:
+    """What the engines of each population have proved."""
+
+    def __init__(self) -> None:
+        self._views: dict[PopulationKey, dict[str, EngineView]] = {}
+
+    def view(self, population: PopulationKey, endpoint: str) -> EngineView:
+        """Find the view of one engine, or start it."""
+        return self._views.setdefault(population, {}).setdefault(endpoint, EngineView())
+
+    def views(self, population: PopulationKey, endpoints: tuple[str, ...]) -> Mapping[str, EngineView]:
+        """List the views of the engines which the population has now."""
+        return {endpoint: self.view(population, endpoint) for endpoint in endpoints}
+
+    def residency(self, population: PopulationKey, endpoints: tuple[str, ...], name: str) -> Residency:
+        """Sum up what all engines proved of one served name."""
+        views = self.views(population, endpoints)
+        messages = [f"{e}: {v.message}" for e, v in views.items() if not v.reachable]
+        messages += [f"{e}: {v.messages[name]}" for e, v in views.items() if v.reachable and name in v.messages]
+        standing = [v.standing.get(name, Standing.PENDING) for v in views.values() if v.reachable]
+        return Residency(
+            replicas=len(views),
+            proved=standing.count(Standing.PROVED),
+            mismatched=standing.count(Standing.MISMATCHED),
+            unreachable=sum(not v.reachable for v in views.values()),
+            message="; ".join(messages),
+        )
+
+    def absent(self, population: PopulationKey, endpoints: tuple[str, ...], name: str) -> bool:
+        """Say whether every engine has proved that a name is gone."""
+        return all(name in v.absent for v in self.views(population, endpoints).values())

@@ -1,0 +1,97 @@
+"""The frame of every verdict: one population with its suite, rules, store and log, seen at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from modelecology.api.population import Population
+from modelecology.api.suite import EvaluationSuite, Task
+from modelecology.api.vocabulary import Role
+from modelecology.governance.facts import Policy, SuiteTask
+from modelecology.governance.log import LogState
+from modelecology.jobs.intents import EvaluationTask, Scorer, Split, evaluation_key
+from modelecology.jobs.intents import DataRef as IntentData
+from modelecology.store import ArtifactStore
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One result: who is asked which task, on which split. The generalist has neither adapter nor name."""
+
+    task: str
+    split: Split
+    adapter_key: str | None = None
+    served_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A population at one moment."""
+
+    namespace: str
+    population: Population
+    suite: EvaluationSuite
+    suite_digest: str
+    policy: Policy
+    policy_digest: str
+    tasks: tuple[SuiteTask, ...]
+    log: LogState
+    store: ArtifactStore
+    code: str
+
+    @property
+    def name(self) -> str:
+        """Name of the population."""
+        return self.population.metadata.name
+
+    def task(self, name: str) -> Task:
+        """Find a task of the suite that is known to be there."""
+        found = self.suite.spec.task(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def order(self, asked: Asked) -> EvaluationTask:
+        """Write the order for one result, under the key that names it."""
+        task = self.task(asked.task)
+        scorer: Scorer = task.scorer.value
+        share = self.suite.spec.shadow_share
+        key = evaluation_key(
+            base_digest=self.population.spec.generalist.digest,
+            adapter_key=asked.adapter_key,
+            served_model=asked.served_model,
+            data_digest=task.data.digest,
+            scorer=scorer,
+            pattern=task.pattern,
+            entry_point=task.entry_point,
+            max_new_tokens=task.max_new_tokens,
+            split=asked.split,
+            shadow_share=share,
+            code=self.code,
+        )
+        return EvaluationTask(
+            key=key,
+            task=task.name,
+            data=IntentData(uri=task.data.uri, digest=task.data.digest),
+            scorer=scorer,
+            pattern=task.pattern,
+            entry_point=task.entry_point,
+            max_new_tokens=task.max_new_tokens,
+            split=asked.split,
+            shadow_share=share,
+        )
+
+    def invariants(self) -> tuple[str, ...]:
+        """Name the tasks that are never traded."""
+        return tuple(t.name for t in self.tasks if t.role is Role.INVARIANT)
+
+    def baseline(self) -> tuple[Asked, ...]:
+        """List what the generalist is asked: everything on the main split, tasks on the shadow split too."""
+        main = [Asked(t.name, "Main") for t in self.tasks]
+        shadow = [Asked(t.name, "Shadow") for t in self.tasks if t.role is Role.TASK]
+        return (*main, *shadow)
+
+    def missing(self, wanted: Iterable[Asked]) -> tuple[Asked, ...]:
+        """List the results that are not in the store yet. Raises StoreError."""
+        return tuple(a for a in wanted if self.store.commit_of(self.order(a).key) is None)

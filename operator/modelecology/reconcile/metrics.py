@@ -1,0 +1,44 @@
+"""Prometheus metrics of the operator."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+SPECIALISTS = Gauge(
+    "modelecology_specialists",
+    "Specialists by state of their newest revision.",
+    ("namespace", "population", "state"),
+    registry=REGISTRY,
+)
+TRANSITIONS = Counter(
+    "modelecology_transitions",
+    "Decisions recorded.",
+    ("namespace", "population", "action", "to", "reason"),
+    registry=REGISTRY,
+)
+RECONCILES = Histogram(
+    "modelecology_reconcile_seconds",
+    "Time of one look at one object.",
+    ("kind",),
+    registry=REGISTRY,
+)
+ERRORS = Counter(
+    "modelecology_errors", "Looks that ended in an error.", ("kind", "reason"), registry=REGISTRY
+)
+QUEUE = Gauge("modelecology_queue_depth", "Objects that are due and wait for a worker.", registry=REGISTRY)
+WRITES = Counter("modelecology_api_writes", "Writes to the Kubernetes API.", ("verb", "kind"), registry=REGISTRY)
+JOBS = Gauge("modelecology_jobs_running", "Jobs that hold a slot.", ("namespace", "population"), registry=REGISTRY)
+JOB_END_TO_ACTION = Histogram(
+    "modelecology_job_end_to_action_seconds",
+    "From a job's commit or end being there to the operator's next write.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    registry=REGISTRY,
+)
+ADAPTERS = Gauge(
+    "modelecology_adapters_proved",
+    "Adapters proved to be resident, by engine.",
+    ("namespace", "population", "endpoint"),
+    registry=REGISTRY,
+)

@@ -1,0 +1,262 @@
+"""Stage 1: gather the facts about one revision into a Situation. Reads; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from modelecology.api.reasons import Reason
+from modelecology.api.specialist import Specialist
+from modelecology.api.vocabulary import State
+from modelecology.governance.facts import (
+    GENERALIST,
+    Artifact,
+    Claim,
+    Cost,
+    Evidence,
+    JobFailure,
+    Member,
+    Results,
+    RevisionRecord,
+    Situation,
+)
+from modelecology.governance.lifecycle import RESIDENT
+from modelecology.governance.log import SpecialistRecord, pending
+from modelecology.jobs.port import JobPhase, JobStatus
+from modelecology.store import StoreError
+
+from .frame import Asked, Frame
+from .orders import Order, artifact_key, ask, make_adapter
+from .results import Recorded, ResultsReader, cost_of
+from .terms import claim, digest_of_json
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A live revision of the population: its record, its task, and the log's name for its artifact."""
+
+    record: RevisionRecord
+    specialist: str
+    task: str
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One revision as seen: the situation for the verdict, the order that would be next, what was spent."""
+
+    situation: Situation
+    key: str
+    order: Order | None
+    evaluation_cost: Cost
+
+
+def record_of(frame: Frame, uid: str, name: str) -> SpecialistRecord:
+    """Find what the log says of a Specialist object."""
+    return frame.log.specialists.get(uid) or SpecialistRecord(name, uid)
+
+
+def rivals(frame: Frame) -> tuple[Rival, ...]:
+    """List the live revisions of the population."""
+    found = []
+    for specialist in frame.log.specialists.values():
+        for record in specialist.in_state(State.LIVE):
+            if record.scorecard is not None:
+                card = record.scorecard
+                found.append(Rival(record, specialist.name, card.task, card.score))
+    return tuple(found)
+
+
+def resident_bytes(frame: Frame, key: str) -> int:
+    """Say how large an adapter is in memory; one that is not in the store counts nothing."""
+    try:
+        weights = frame.store.manifest(key).files.get(WEIGHTS)
+    except StoreError:
+        return 0
+    return weights.size if weights else 0
+
+
+class Observer:
+    """Looks at one revision within a frame. Blocking reads of the store: run it in a thread."""
+
+    def __init__(self, frame: Frame, specialist: Specialist, reader: ResultsReader, now: datetime) -> None:
+        self._frame = frame
+        self._specialist = specialist
+        self._reader = reader
+        self._now = now
+        self._claim: Claim = claim(specialist, frame.population)
+        self.log = record_of(frame, specialist.metadata.uid, specialist.metadata.name)
+        known = self.log.revisions.get(self._claim.revision)
+        self.record = known or pending(self._claim.revision, self._claim.served_name, now)
+        self._cost = Cost()
+        self._read_keys: list[str] = []
+
+    def see(self) -> Sight:
+        """Gather everything but job and engine facts. Raises StoreError."""
+        key = self._artifact_key()
+        artifact = self._artifact(key)
+        situation = Situation(
+            now=self._now,
+            policy=self._frame.policy,
+            policy_digest=self._frame.policy_digest,
+            suite_digest=self._frame.suite_digest,
+            tasks=self._frame.tasks,
+            claim=self._claim,
+            record=self.record,
+            evidence=self._evidence(key),
+            members=self._members(),
+            replaces=self._own_live(),
+            residents=self._residents(),
+            artifact=artifact,
+            spent=self._spent(),
+        )
+        return Sight(situation, key, self._order(key), self._cost)
+
+    def _artifact_key(self) -> str:
+        # A recorded key stays: an upgrade of the code must not retrain what the log already knows.
+        if self.record.key and self.record.state is not State.PENDING:
+            return self.record.key
+        return artifact_key(self._frame, self._specialist)
+
+    def _artifact(self, key: str) -> Artifact | None:
+        store = self._frame.store
+        if self.record.state is State.PENDING or store.commit_of(key) is None:
+            return None
+        manifest = store.manifest(key)
+        rank = manifest.meta.get("rank")
+        weights = manifest.files.get(WEIGHTS)
+        return Artifact(
+            key=key,
+            resident_bytes=weights.size if weights else 0,
+            rank=rank if isinstance(rank, int) else self._claim.rank,
+            adopted=key in self._frame.log.made,
+            cost=cost_of(manifest.cost),
+        )
+
+    def _read(self, asked: Asked, model: str = GENERALIST) -> Recorded | None:
+        order = self._frame.order(asked)
+        found = self._reader.read(self._frame.store, order, model)
+        if found is not None:
+            self._read_keys.append(order.key)
+        return found
+
+    def _evidence(self, key: str) -> Evidence:
+        if self._frame.suite.spec.task(self._claim.task) is None:
+            return Evidence()
+        baseline = {}
+        for asked in self._frame.baseline():
+            if asked.split == "Main" and (found := self._read(asked)) is not None:
+                baseline[asked.task] = found.results
+        if len(baseline) < len(self._frame.tasks):
+            return Evidence(baseline=baseline)
+        rival = self._incumbent(baseline[self._claim.task].mean)
+        evidence = Evidence(
+            baseline=baseline,
+            incumbent=self._incumbent_results(rival),
+            candidate=self._candidate(key),
+            shadow=self._shadow(key),
+            shadow_incumbent=self._incumbent_shadow(rival),
+        )
+        return replace(evidence, digest=digest_of_json(sorted(set(self._read_keys))))
+
+    def _incumbent(self, base_score: float) -> Rival | None:
+        """Find the live revision that serves the claim's task today; None is the generalist."""
+        own = [r for r in rivals(self._frame) if r.task == self._claim.task]
+        own = [r for r in own if r.record.revision != self.record.revision or r.specialist != self.log.name]
+        best = max(own, key=lambda r: (r.quality, r.record.served_name), default=None)
+        return best if best is not None and best.quality > base_score else None
+
+    def _incumbent_results(self, rival: Rival | None) -> Results | None:
+        asked = Asked(self._claim.task, "Main", rival.record.key if rival else None)
+        found = self._read(asked, rival.record.served_name if rival else GENERALIST)
+        return found.results if found else None
+
+    def _incumbent_shadow(self, rival: Rival | None) -> Results | None:
+        if rival is None:
+            found = self._read(Asked(self._claim.task, "Shadow"))
+        else:
+            asked = Asked(self._claim.task, "Shadow", rival.record.key, rival.record.served_name)
+            found = self._read(asked, rival.record.served_name)
+        return found.results if found else None
+
+    def _candidate(self, key: str) -> dict[str, Results]:
+        found: dict[str, Results] = {}
+        if self.record.state in (State.PENDING, State.TRAINING):
+            return found
+        for asked in self._trial(key):
+            recorded = self._read(asked, self._claim.served_name)
+            if recorded is not None:
+                found[asked.task] = recorded.results
+                self._charge(recorded, State.EVALUATING)
+        return found
+
+    def _shadow(self, key: str) -> Results | None:
+        if self.record.state not in RESIDENT:
+            return None
+        recorded = self._read(self._served(key), self._claim.served_name)
+        if recorded is None:
+            return None
+        self._charge(recorded, State.SHADOW)
+        return recorded.results
+
+    def _charge(self, recorded: Recorded, stage: State) -> None:
+        if self.record.state is stage:
+            self._cost += recorded.cost
+
+    def _trial(self, key: str) -> tuple[Asked, ...]:
+        """List what a candidate is asked before it may be shadowed: its task and every invariant."""
+        names = (self._claim.task, *self._frame.invariants())
+        return tuple(Asked(name, "Main", key) for name in names)
+
+    def _served(self, key: str) -> Asked:
+        return Asked(self._claim.task, "Shadow", key, self._claim.served_name)
+
+    def _members(self) -> tuple[Member, ...]:
+        return tuple(
+            Member(r.record.served_name, r.task, r.quality, resident_bytes(self._frame, r.record.key))
+            for r in rivals(self._frame)
+            if r.record.served_name != self._claim.served_name
+        )
+
+    def _own_live(self) -> str | None:
+        live = self.log.live
+        if live is None or live == self.record.revision:
+            return None
+        return self.log.revisions[live].served_name
+
+    def _residents(self) -> int:
+        records = (r for s in self._frame.log.specialists.values() for r in s.in_state(*RESIDENT))
+        return sum(r.served_name != self._claim.served_name for r in records)
+
+    def _spent(self) -> Cost:
+        budget = self._frame.policy.budget
+        return self._frame.log.spent_since(self._now - budget.window) if budget else Cost()
+
+    def _order(self, key: str) -> Order | None:
+        """Write the order of the job that this state needs, if its result is not there yet."""
+        state, tries = self.record.state, self.record.tries
+        resources = self._specialist.spec.resources
+        if state is State.TRAINING:
+            if self._frame.store.commit_of(key) is None:
+                return make_adapter(self._frame, self._specialist, key, tries)
+        elif state is State.EVALUATING:
+            if missing := self._frame.missing(self._trial(key)):
+                return ask(self._frame, missing, tries, resources)
+        elif state is State.SHADOW and (missing := self._frame.missing((self._served(key),))):
+            return ask(self._frame, missing, tries, resources)
+        return None
+
+
+def failure_of(status: JobStatus | None, elapsed_seconds: float, cpus: float) -> JobFailure | None:
+    """Read a failure from a job's status. A finished job without its commit has failed, whatever it says."""
+    if status is None or not status.phase.finished:
+        return None
+    cost = Cost(cpu_seconds=Decimal(str(round(max(elapsed_seconds, 0.0) * cpus, 3))))
+    if status.failure is not None:
+        return JobFailure(status.failure.reason, status.failure.message, status.failure.retry, cost)
+    if status.phase is JobPhase.Cancelled:
+        return JobFailure(Reason.INTERNAL_ERROR, "The job was cancelled by somebody else.", True, cost)
+    return JobFailure(Reason.INTERNAL_ERROR, "The job ended, but nothing was committed.", True, cost)

@@ -1,0 +1,93 @@
+"""Stage 3: write the verdict down. Nothing is done before its Decision is in the log."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from modelecology.api.vocabulary import Action, Outcome
+from modelecology.governance.facts import Cost, RevisionRecord, Verdict
+from modelecology.governance.ledger import price
+from modelecology.governance.log import Entry, Premises, Spent, Subject
+from modelecology.kube.cluster import DECISION, SPECIALIST, EventText
+from modelecology.kube.errors import KubeError
+
+from .frame import Frame
+from .metrics import TRANSITIONS, WRITES
+from .runtime import Runtime
+
+OPERATOR = "operator"
+_WARNINGS = (Action.REJECT, Action.FAIL, Action.QUARANTINE)
+_LOG = logging.getLogger(__name__)
+
+
+def entry_of(
+    frame: Frame,
+    subject: Subject,
+    verdict: Verdict,
+    extra: Cost,
+    evidence: str | None,
+    now: datetime,
+    actor: str = OPERATOR,
+) -> Entry:
+    """Turn a verdict into the next entry; its place in the chain is filled in by the log."""
+    cost = verdict.cost + extra
+    edge = verdict.transition
+    return Entry(
+        population=frame.name,
+        sequence=frame.log.sequence + 1,
+        time=now.astimezone(UTC).replace(microsecond=0),
+        subject=subject,
+        action=edge.action,
+        from_state=edge.source,
+        to=edge.target,
+        outcome=verdict.outcome,
+        reason=str(verdict.reason),
+        actor=actor,
+        previous=frame.log.digest,
+        message=verdict.message[:2048],
+        checks=verdict.checks,
+        scorecard=verdict.scorecard,
+        premises=Premises(frame.policy_digest, frame.suite_digest, evidence, frame.code),
+        cost=Spent(cost.cpu_seconds, cost.gpu_seconds, cost.tokens, _rounded(price(cost, frame.policy.prices))),
+    )
+
+
+def _rounded(money: Decimal) -> Decimal:
+    return money.quantize(Decimal("0.000001"))
+
+
+def subject_of(name: str, uid: str, record: RevisionRecord, key: str = "") -> Subject:
+    """Name what a decision is about."""
+    return Subject(name, uid, record.revision, key or record.key)
+
+
+async def record(runtime: Runtime, frame: Frame, entry: Entry) -> Entry:
+    """Write the entry as the next Decision, count it, and tell it as an Event. Raises LogMoved, KubeError."""
+    written = await runtime.log(frame.population).append(entry)
+    WRITES.labels("create", DECISION.kind).inc()
+    TRANSITIONS.labels(frame.namespace, frame.name, entry.action, entry.to, entry.reason).inc()
+    _LOG.info(
+        "%s/%s %s: %s > %s, %s: %s",
+        frame.namespace,
+        entry.subject.specialist,
+        entry.action,
+        entry.from_state,
+        entry.to,
+        entry.reason,
+        entry.message,
+    )
+    warning = entry.action in _WARNINGS or entry.outcome is Outcome.ERROR
+    event = EventText(warning, entry.reason, entry.action, entry.message or entry.reason)
+    await tell(runtime, frame.namespace, entry.subject.specialist, entry.subject.uid, event)
+    return written
+
+
+async def tell(runtime: Runtime, namespace: str, name: str, uid: str, event: EventText) -> None:
+    """Post an Event about a Specialist; an Event that is lost loses nothing but itself."""
+    try:
+        await runtime.cluster.post_event(SPECIALIST, namespace, name, uid, event)
+        WRITES.labels("create", "Event").inc()
+    except KubeError as error:
+        _LOG.warning("no Event for %s/%s: %s", namespace, name, error)

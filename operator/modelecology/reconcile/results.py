@@ -1,0 +1,106 @@
+"""Reads recorded results from the store; a result never changes, so it is read once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from modelecology.engines.port import Fingerprint
+from modelecology.engines.residency import choose_probes
+from modelecology.governance.facts import GENERALIST, Cost, Item, Results
+from modelecology.jobs.intents import EvaluationTask
+from modelecology.store import ArtifactCorrupt, ArtifactStore, file_digest, resolve
+from modelecology.store import Cost as StoredCost
+
+_REMEMBERED = 4096
+RESULTS = "results.jsonl"
+
+
+class _Line(BaseModel):
+    id: str
+    cluster: str
+    score: float
+    output: str = ""
+
+
+class _Prompt(BaseModel):
+    id: str
+    prompt: str = ""
+
+
+_LINE = TypeAdapter(_Line)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One committed result: the scored items, the answers by item, and what it cost."""
+
+    results: Results
+    outputs: dict[str, str]
+    cost: Cost
+
+
+class ResultsReader:
+    """Reads results by key, and keeps the newest in memory."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Recorded] = OrderedDict()
+        self._prompts: dict[str, dict[str, str]] = {}
+
+    def read(self, store: ArtifactStore, order: EvaluationTask, model: str = GENERALIST) -> Recorded | None:
+        """Read a result, or give None while it is not committed. Raises StoreError."""
+        found = self._known.get(order.key)
+        if found is None:
+            if store.commit_of(order.key) is None:
+                return None
+            found = _load(store, order, model)
+            self._known[order.key] = found
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        self._known.move_to_end(order.key)
+        return found
+
+    def fingerprint(
+        self, store: ArtifactStore, store_uri: str, order: EvaluationTask, candidate: Recorded, base: Recorded
+    ) -> Fingerprint:
+        """Choose the questions which tell an adapter from its base. Raises StoreError."""
+        if order.data.digest not in self._prompts:
+            path = resolve(order.data.uri, store_uri)
+            if file_digest(path) != order.data.digest:
+                raise ArtifactCorrupt(f"{order.data.uri} is not what its digest says; restore the file.")
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            rows = [_Prompt.model_validate_json(line) for line in lines if line.strip()]
+            self._prompts[order.data.digest] = {row.id: row.prompt for row in rows}
+        prompts = self._prompts[order.data.digest]
+        return choose_probes(candidate.outputs, base.outputs, prompts, max_tokens=order.max_new_tokens)
+
+
+def cost_of(cost: StoredCost) -> Cost:
+    """Take a job's cost, to the millisecond."""
+    return Cost(
+        Decimal(str(round(cost.cpu_seconds, 3))), Decimal(str(round(cost.gpu_seconds, 3))), cost.tokens
+    )
+
+
+def _load(store: ArtifactStore, order: EvaluationTask, model: str) -> Recorded:
+    manifest = store.manifest(order.key)
+    content = store.read(order.key, RESULTS).decode()
+    try:
+        lines = [_LINE.validate_json(line) for line in content.splitlines() if line]
+    except ValidationError as error:
+        raise ArtifactCorrupt(f"{RESULTS} of {order.key[:12]} cannot be read; restore the store.") from error
+    expected = manifest.meta.get("n")
+    return Recorded(
+        Results(
+            task=order.task,
+            model=model,
+            items=tuple(Item(line.id, line.cluster, line.score) for line in lines),
+            expected=expected if isinstance(expected, int) else None,
+        ),
+        {line.id: line.output for line in lines},
+        cost_of(manifest.cost),
+    )

@@ -1,0 +1,162 @@
+"""Stage 5: one status write, and none when nothing changed. The status is a fold of the log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from modelecology.api.meta import Condition, ConditionType
+from modelecology.api.population import Ledger, Population, PopulationStatus, Tip
+from modelecology.api.reasons import Reason
+from modelecology.api.specialist import (
+    Progress,
+    RevisionStatus,
+    Scorecard,
+    Specialist,
+    SpecialistStatus,
+)
+from modelecology.api.vocabulary import State, Target
+from modelecology.governance.facts import RevisionRecord, Wait
+from modelecology.governance.log import SpecialistRecord, Spent, expiry
+from modelecology.kube.cluster import Kind
+from modelecology.store import Progress as StoredProgress
+
+from .conditions import said, with_remedy
+from .frame import Frame
+from .metrics import WRITES
+from .runtime import Runtime
+
+PROGRESS_SECONDS = 10
+_MOVING = (State.TRAINING, State.EVALUATING, State.SHADOW)
+_BROKEN = (State.FAILED, State.QUARANTINED)
+
+
+def ledger_of(spent: Spent) -> Ledger:
+    """Translate what was spent."""
+    return Ledger.model_validate(spent, from_attributes=True)
+
+
+def revision_status(record: RevisionRecord | None) -> RevisionStatus | None:
+    """Translate what the log says of a revision."""
+    if record is None:
+        return None
+    card = record.scorecard
+    return RevisionStatus(
+        revision=record.revision,
+        served_name=record.served_name,
+        key=record.key,
+        state=record.state,
+        since=record.entered,
+        reason=record.reason,
+        scorecard=Scorecard.model_validate(card, from_attributes=True) if card else None,
+    )
+
+
+def _is_ready(record: RevisionRecord, wait: Wait, wanted: Target) -> bool:
+    if wanted is Target.RETIRED:
+        return record.state in (State.RETIRED, State.DELETED) and wait.reason is Reason.RETIRED
+    if wanted is Target.SHADOW:
+        return record.state is State.SHADOW and wait.reason is Reason.SHADOW_HELD
+    return record.state is State.LIVE and wait.reason is Reason.SERVING
+
+
+def _is_degraded(record: RevisionRecord, wait: Wait) -> bool:
+    if record.state in _BROKEN or (record.state is State.REJECTED):
+        return True
+    return record.state is State.LIVE and wait.reason is not Reason.SERVING
+
+
+def _conditions(
+    before: Specialist, record: RevisionRecord, wait: Wait, now: datetime
+) -> tuple[Condition, ...]:
+    generation = before.metadata.generation
+    known = before.status.conditions
+    reason = str(wait.reason)
+    message = with_remedy(reason, wait.message)
+    if record.state in _BROKEN or record.state is State.REJECTED:
+        reason = record.reason
+    ready = _is_ready(record, wait, before.spec.lifecycle.target)
+    degraded = _is_degraded(record, wait)
+    moving = not ready and (record.state in _MOVING or wait.reason is Reason.BASELINE_RUNNING)
+    states = (
+        (ConditionType.READY, ready),
+        (ConditionType.PROGRESSING, moving),
+        (ConditionType.DEGRADED, degraded),
+    )
+    return tuple(said(known, kind, status, reason, message, generation, now) for kind, status in states)
+
+
+def _score(record: RevisionRecord) -> str:
+    card = record.scorecard
+    return f"{card.score:.2f} (was {card.incumbent_score:.2f})" if card else ""
+
+
+def specialist_status(
+    before: Specialist,
+    frame: Frame | None,
+    log: SpecialistRecord,
+    record: RevisionRecord,
+    wait: Wait,
+    progress: StoredProgress | None,
+    now: datetime,
+) -> SpecialistStatus:
+    """Write the status that a Specialist has now."""
+    live = log.revisions.get(log.live) if log.live else None
+    previous = log.revisions.get(log.previous) if log.previous else None
+    settled = live is not None and live.revision == record.revision
+    retired = record.was_live and record.state in (State.RETIRED, State.DELETED)
+    expires = None
+    if frame is not None and record.state is State.RETIRED:
+        expires = expiry(record, frame.policy.undo_window)
+    return SpecialistStatus(
+        observed_generation=before.metadata.generation,
+        state=record.state,
+        score=_score(record),
+        conditions=_conditions(before, record, wait, now),
+        live=revision_status(live),
+        candidate=None if settled or retired else revision_status(record),
+        previous=revision_status(previous),
+        progress=_progress(progress),
+        ledger=ledger_of(log.spent),
+        last_decision=Tip(sequence=log.last.sequence, digest=log.last.digest) if log.last else None,
+        expires=expires,
+    )
+
+
+def _progress(progress: StoredProgress | None) -> Progress | None:
+    if progress is None:
+        return None
+    eta = progress.eta_seconds
+    return Progress(
+        phase=progress.phase[:64],
+        step=progress.step,
+        total=progress.total,
+        loss=round(progress.loss, 4) if progress.loss is not None else None,
+        eta_seconds=max(0, round(eta)) if eta is not None else None,
+    )
+
+
+def unmoved(before: Specialist, after: SpecialistStatus) -> bool:
+    """Say whether two statuses differ in nothing but progress."""
+    blank = {"progress": None}
+    return before.status.model_copy(update=blank) == after.model_copy(update=blank)
+
+
+async def write(
+    runtime: Runtime,
+    kind: Kind,
+    before: Specialist | Population,
+    after: SpecialistStatus | PopulationStatus,
+) -> bool:
+    """Patch the status if it changed; a stale view is refused by the API server. Raises Conflict, KubeError."""
+    if before.status == after:
+        return False
+    body = {
+        "metadata": {"resourceVersion": before.metadata.resource_version},
+        # Nulls are kept: in a merge patch they take away what is no longer so.
+        "status": after.model_dump(mode="json", by_alias=True),
+    }
+    meta = before.metadata
+    answer = await runtime.cluster.patch(kind, meta.namespace, meta.name, body, status=True)
+    WRITES.labels("patch-status", kind.kind).inc()
+    runtime.cache.put(kind, answer)
+    return True

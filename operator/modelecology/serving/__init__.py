@@ -1,0 +1,1 @@
+"""What answers users' requests: the CPU engine, and the gateway in a later release."""

@@ -1,0 +1,64 @@
+"""Start the CPU engine: python -m modelecology.serving.engine --model DIR."""
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+
+from .options import EngineOptions, parse
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; 1 if the base cannot be served."""
+    options = parse()
+    # Everything is local; a library that thinks otherwise should fail, not call out.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # How peft uses transformers is peft's to mend.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    return _serve(options)
+
+
+def _serve(options: EngineOptions) -> int:
+    # Imported late: torch takes seconds, and a wrong option should be told at once.
+    import uvicorn
+
+    from .app import build_app
+    from .service import EngineService
+
+    service = EngineService(options)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        # uvicorn raises the signal again once it has ended; this makes that harmless: the status is 0.
+        stop()
+
+    app = build_app(service, token=options.token, on_failure=stop)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=options.host,
+            port=options.port,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=30,
+        )
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    server.run()
+    if service.failure is not None:
+        print(service.failure, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

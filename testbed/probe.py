@@ -1,0 +1,32 @@
+"""Asks a server on this machine for a page over mutual TLS."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from pathlib import Path
+
+from testbed.pki import KeyPair
+
+_TIMEOUT_SECONDS = 5.0
+
+
+class Probe:
+    """A client of servers on 127.0.0.1 that knows their authority and shows its own certificate."""
+
+    def __init__(self, authority: Path, client: KeyPair) -> None:
+        self._context = ssl.create_default_context(cafile=str(authority))
+        self._context.load_cert_chain(client.certificate, client.key)
+
+    def answers(self, port: int, path: str) -> bool:
+        """Whether a GET of the path answers 200."""
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, context=self._context, timeout=_TIMEOUT_SECONDS
+        )
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()

@@ -1,0 +1,1 @@
+"""The quickstart's data: small tasks with exact truth, the same bytes on every machine."""

@@ -1,0 +1,18 @@
+"""Waits for a condition of another process, which can only be asked, with a bound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_POLL_SECONDS = 0.03
+
+
+def holds_within(condition: Callable[[], bool], seconds: float) -> bool:
+    """Ask until the condition holds; False if it still does not after the given seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

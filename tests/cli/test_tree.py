@@ -1,0 +1,32 @@
+"""The tree of a population."""
+
+from __future__ import annotations
+
+from modelecology.cli.tree import render_tree
+
+from .desk import NOW, members, population, rendered, revision, specialist, suite
+from .golden import golden
+
+
+def test_the_tree_shows_the_suite_the_engines_and_every_revision() -> None:
+    assert rendered(render_tree(population(), suite(), members(), NOW), 140) == golden("tree")
+
+
+def test_a_specialist_shows_its_live_candidate_and_previous_revision() -> None:
+    three = specialist(
+        "dates",
+        state="Shadow",
+        live=revision("dates", "Live", "ServedScoreConfirmed"),
+        candidate=revision("dates", "Shadow", "PortfolioGainProven"),
+        previous=revision("dates", "Retired", "Superseded"),
+    )
+    lines = rendered(render_tree(population(), suite(), (three,), NOW), 140).splitlines()
+    assert [line.split("dates-")[0].strip(" │├└─") for line in lines[-3:]] == [
+        "live",
+        "candidate",
+        "previous",
+    ]
+
+
+def test_a_missing_suite_is_named_with_its_remedy() -> None:
+    assert "suite desk does not exist; create it" in rendered(render_tree(population(), None, (), NOW), 100)

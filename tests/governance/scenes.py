@@ -1,0 +1,150 @@
+"""Situations for the tests: one where everything is fine, and how to change a piece of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from modelecology.api.vocabulary import Role, Scope, State, Target
+from modelecology.governance.facts import (
+    GENERALIST,
+    Artifact,
+    Budget,
+    Claim,
+    Cost,
+    Evidence,
+    Item,
+    Member,
+    Policy,
+    Prices,
+    Residency,
+    Results,
+    RevisionRecord,
+    Situation,
+    SuiteTask,
+    Verdict,
+    Wait,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+REVISION = "a" * 12
+NAME = f"dates-{REVISION}"
+HOUR = timedelta(hours=1)
+N = 100
+
+POLICY = Policy(
+    confidence=0.95,
+    minimum_gap=0.05,
+    threshold=Decimal(0),
+    horizon=720 * HOUR,
+    requests_per_day=2000,
+    prices=Prices(gpu_hour=Decimal(2), cpu_hour=Decimal("0.05"), gib_hour=Decimal("0.01")),
+    minimum_scored=30,
+    shadow_maximum=24 * HOUR,
+    undo_window=168 * HOUR,
+    budget=Budget(window=720 * HOUR, gpu_hours=Decimal(10), cpu_hours=Decimal(50)),
+    adapters=4,
+    max_rank=16,
+    replicas=1,
+    retries=3,
+)
+DATES = SuiteTask("dates", Role.TASK, Scope.ADAPTER, 0.3, Decimal("0.02"), 0.0)
+CRON = SuiteTask("cron", Role.TASK, Scope.ADAPTER, 0.2, Decimal("0.05"), 0.0)
+EVERYDAY = SuiteTask("everyday", Role.INVARIANT, Scope.ADAPTER, 0.0, Decimal(0), 0.10)
+FORMAT = SuiteTask("format", Role.INVARIANT, Scope.ROUTED, 0.0, Decimal(0), 0.05)
+TASKS = (DATES, CRON, EVERYDAY, FORMAT)
+CLAIM = Claim(
+    specialist="dates",
+    revision=REVISION,
+    served_name=NAME,
+    task="dates",
+    target_score=0.6,
+    wanted=Target.LIVE,
+    rank=8,
+    steps=60,
+    cpus=2.0,
+    gpus=0.0,
+)
+ARTIFACT = Artifact("k" * 64, 5 * 2**20, 8, adopted=False, cost=Cost(cpu_seconds=Decimal(360)))
+PROVED = Residency(replicas=2, proved=2, mismatched=0, unreachable=0)
+MEMBER = Member("cron-bbbbbbbbbbbb", "cron", 0.8, 5 * 2**20)
+
+
+def scored(task: str, model: str, scores: Sequence[float], clusters: Sequence[str] | None = None) -> Results:
+    """Results with given scores; every item is its own cluster where none are given."""
+    names = clusters or [f"i{k}" for k in range(len(scores))]
+    items = tuple(Item(f"i{k}", c, s) for k, (s, c) in enumerate(zip(scores, names, strict=True)))
+    return Results(task, model, items, expected=len(items))
+
+
+def right(task: str, model: str, share: float, n: int = N) -> Results:
+    """Results of which the first share is right and the rest wrong."""
+    hits = round(share * n)
+    return scored(task, model, [1.0] * hits + [0.0] * (n - hits))
+
+
+def evidence(
+    candidate: float = 0.9, incumbent: float = 0.1, everyday: float = 0.75, served: float = 0.9
+) -> Evidence:
+    """Evidence of a candidate with given scores; the generalist has 0.75 on the invariants."""
+    return Evidence(
+        baseline={
+            "dates": right("dates", GENERALIST, 0.1),
+            "cron": right("cron", GENERALIST, 0.05),
+            "everyday": right("everyday", GENERALIST, 0.75),
+            "format": right("format", GENERALIST, 0.75),
+        },
+        incumbent=right("dates", GENERALIST, incumbent),
+        candidate={"dates": right("dates", NAME, candidate), "everyday": right("everyday", NAME, everyday)},
+        shadow=right("dates", NAME, served, 40),
+        shadow_incumbent=right("dates", GENERALIST, 0.1, 40),
+        digest="sha256:evidence",
+    )
+
+
+def record(state: State, **changes: Any) -> RevisionRecord:
+    """A record that came into its state an hour ago, judged under today's premises."""
+    base = RevisionRecord(
+        revision=REVISION,
+        served_name=NAME,
+        state=state,
+        since=NOW - HOUR,
+        entered=NOW - HOUR,
+        policy="sha256:policy",
+        suite="sha256:suite",
+    )
+    return replace(base, **changes)
+
+
+def situation(state: State, **changes: Any) -> Situation:
+    """A situation in which everything is fine: each state but the last moves on."""
+    base = Situation(
+        now=NOW,
+        policy=POLICY,
+        policy_digest="sha256:policy",
+        suite_digest="sha256:suite",
+        tasks=TASKS,
+        claim=CLAIM,
+        record=record(state),
+        evidence=evidence(),
+        members=(MEMBER,),
+        residents=1,
+        artifact=ARTIFACT,
+        residency=PROVED,
+    )
+    return replace(base, **changes)
+
+
+def verdict(found: Verdict | Wait) -> Verdict:
+    """Insist on a verdict."""
+    assert isinstance(found, Verdict), found
+    return found
+
+
+def wait(found: Verdict | Wait) -> Wait:
+    """Insist on waiting."""
+    assert isinstance(found, Wait), found
+    return found

@@ -1,0 +1,169 @@
+"""Shadow: proved on every replica, scored through the endpoint, judged with the members of the day."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, Outcome, State, Target
+from modelecology.governance.decide import decide
+from modelecology.governance.facts import Evidence, JobFailure, Residency, Situation
+from modelecology.governance.lifecycle import PROMOTION
+
+from .scenes import (
+    CLAIM,
+    EVERYDAY,
+    HOUR,
+    NAME,
+    NOW,
+    POLICY,
+    evidence,
+    record,
+    right,
+    situation,
+    verdict,
+    wait,
+)
+
+
+def shadow(told: Evidence | None = None, **changes: object) -> Situation:
+    return situation(State.SHADOW, evidence=told or evidence(), **changes)
+
+
+def test_a_candidate_that_serves_as_it_was_judged_is_promoted() -> None:
+    found = verdict(decide(shadow()))
+    assert found.transition.action is Action.PROMOTE
+    assert found.reason is Reason.SERVED_SCORE_CONFIRMED
+    assert tuple(c.name for c in found.checks) == PROMOTION
+    assert found.message.startswith(
+        "dates, through the endpoint: 0.90 against the generalist's 0.10, +0.80, between +0.68 and +0.88 "
+        "with 95 % confidence; 40 items. dates: +0.80 against the generalist, at least +0.73;"
+    )
+    assert found.scorecard is not None
+
+
+def test_a_candidate_that_is_to_stay_in_shadow_is_held_there() -> None:
+    found = wait(decide(shadow(claim=replace(CLAIM, wanted=Target.SHADOW))))
+    assert found.reason is Reason.SHADOW_HELD
+    assert tuple(c.name for c in found.checks) == PROMOTION
+
+
+@pytest.mark.parametrize(
+    ("residency", "reason"),
+    [
+        (None, Reason.PROVING),
+        (Residency(0, 0, 0, 0), Reason.PROVING),
+        (Residency(2, 1, 0, 0), Reason.PROVING),
+        (Residency(2, 1, 0, 1, "connection refused"), Reason.ENGINE_UNREACHABLE),
+    ],
+)
+@pytest.mark.parametrize("state", [State.SHADOW, State.LIVE])
+def test_every_replica_must_be_proved_first(
+    state: State, residency: Residency | None, reason: Reason
+) -> None:
+    assert wait(decide(situation(state, residency=residency))).reason is reason
+
+
+@pytest.mark.parametrize("state", [State.SHADOW, State.LIVE])
+def test_an_engine_that_answers_with_other_weights_is_quarantine_even_if_another_is_away(
+    state: State,
+) -> None:
+    found = verdict(decide(situation(state, residency=Residency(3, 1, 1, 1, "replica 2"))))
+    assert found.transition.target is State.QUARANTINED
+    assert found.reason is Reason.FINGERPRINT_MISMATCH
+    assert found.message == (
+        f"{NAME}: 1 of 3 replicas do not answer as the evaluated adapter does. It takes no more requests. replica 2"
+    )
+
+
+def test_the_score_through_the_endpoint_is_waited_for() -> None:
+    for lacking in (replace(evidence(), shadow=None), replace(evidence(), shadow_incumbent=None)):
+        found = wait(decide(shadow(lacking)))
+        assert found.reason is Reason.SHADOWING
+        assert found.until == NOW + 23 * HOUR
+
+
+def test_the_incumbent_of_the_day_is_waited_for() -> None:
+    for lacking in (replace(evidence(), incumbent=None), replace(evidence(), candidate={})):
+        assert wait(decide(shadow(lacking))).reason is Reason.BASELINE_RUNNING
+
+
+def test_a_score_that_does_not_come_in_time_is_shelved() -> None:
+    late = record(State.SHADOW, entered=NOW - 25 * HOUR)
+    found = verdict(decide(shadow(replace(evidence(), shadow=None), record=late)))
+    assert found.transition.action is Action.SHELVE
+    assert found.reason is Reason.INSUFFICIENT_EVIDENCE
+    assert found.message == "Insufficient evidence: no score through the endpoint within 24 h."
+    assert [c.outcome for c in found.checks] == [
+        Outcome.PASS,
+        Outcome.INCONCLUSIVE,
+        Outcome.INCONCLUSIVE,
+        Outcome.PASS,
+    ]
+
+
+def test_a_failure_is_judged_before_the_time_is() -> None:
+    late = record(State.SHADOW, entered=NOW - 25 * HOUR)
+    failed = JobFailure("EngineUnreachable", "no answer", retry=True)
+    found = verdict(decide(shadow(replace(evidence(), shadow=None), record=late, failure=failed)))
+    assert found.transition.action is Action.RETRY
+
+
+def test_too_few_answers_are_shelved_and_the_message_names_both_numbers() -> None:
+    few = replace(
+        evidence(),
+        shadow=right("dates", NAME, 1.0, 12),
+        shadow_incumbent=right("dates", "generalist", 0.0, 12),
+    )
+    found = verdict(decide(shadow(few)))
+    assert found.transition.action is Action.SHELVE
+    assert found.reason is Reason.INSUFFICIENT_EVIDENCE
+    assert found.message == (
+        "Insufficient evidence through the endpoint. 12 answers were scored through the endpoint; "
+        "policy.shadow.minimumScored asks for 30, and the suite's shadow split of dates has 12 items. "
+        "Give the suite more items, or lower minimumScored."
+    )
+
+
+def test_an_empty_shadow_split_is_too_few_answers() -> None:
+    none = replace(right("dates", NAME, 0.0, 0), expected=None)
+    found = verdict(decide(shadow(replace(evidence(), shadow=none, shadow_incumbent=none))))
+    assert found.reason is Reason.INSUFFICIENT_EVIDENCE
+
+
+@pytest.mark.parametrize(
+    ("served", "action", "reason"),
+    [
+        (0.0, Action.REJECT, Reason.SERVED_SCORE_REFUTED),
+        (0.1, Action.SHELVE, Reason.INSUFFICIENT_EVIDENCE),
+        (0.125, Action.SHELVE, Reason.INSUFFICIENT_EVIDENCE),
+        (0.3, Action.PROMOTE, Reason.SERVED_SCORE_CONFIRMED),
+    ],
+)
+def test_the_served_score_decides_with_confidence(served: float, action: Action, reason: Reason) -> None:
+    found = verdict(decide(shadow(evidence(served=served))))
+    assert (found.transition.action, found.reason) == (action, reason)
+    assert tuple(c.name for c in found.checks) == PROMOTION
+
+
+def test_a_gain_that_other_members_took_meanwhile_is_shelved() -> None:
+    taken = evidence(candidate=0.9, incumbent=0.9)
+    found = verdict(decide(shadow(taken)))
+    assert found.transition.action is Action.SHELVE
+    assert found.reason is Reason.GAIN_DOES_NOT_REPAY
+    dear = verdict(decide(shadow(policy=replace(POLICY, threshold=Decimal(10**6)))))
+    assert dear.outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("broken", ["shadow", "incumbent"])
+def test_broken_evidence_fails_and_never_promotes(broken: str) -> None:
+    told = replace(evidence(), **{broken: right("dates", NAME, 1.0, 39)})
+    found = verdict(decide(shadow(told)))
+    assert found.transition.action is Action.FAIL
+    assert found.reason is Reason.EVIDENCE_ERROR
+
+
+def test_a_suite_that_lost_the_task_is_waited_for() -> None:
+    assert wait(decide(shadow(tasks=(EVERYDAY,)))).reason is Reason.TASK_NOT_IN_SUITE
