@@ -216,7 +216,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-def _set_up_logs(json_logs: bool) -> None:
+def set_up_logs(json_logs: bool) -> None:
+    """Log to standard error, as lines or as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if json_logs else plain)
@@ -263,7 +264,7 @@ def parse(arguments: list[str] | None = None) -> Options:
 def main() -> None:
     """Start the operator."""
     options = parse()
-    _set_up_logs(options.json_logs)
+    set_up_logs(options.json_logs)
     with contextlib.suppress(KeyboardInterrupt):
         sys.exit(asyncio.run(operate(options, ray_runners(options), open_engine)))
 

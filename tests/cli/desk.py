@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -245,9 +244,8 @@ class FakeCluster:
     def suite(self, name: str) -> EvaluationSuite | None:
         return suite() if name == "desk" else None
 
-    def decisions(self, specialist: str, population: str) -> tuple[Decision, ...]:
-        assert population == "desk"
-        return tuple(copy.deepcopy(d) for d in self.log if d.spec.subject.specialist == specialist)
+    def decisions(self, specialist: Specialist) -> tuple[Decision, ...]:
+        return tuple(d for d in self.log if d.spec.subject.specialist == specialist.metadata.name)
 
     def annotate(self, specialist: str, annotation: str, value: str) -> None:
         self.annotations[specialist, annotation] = value

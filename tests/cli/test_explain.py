@@ -9,7 +9,7 @@ from modelecology.api.vocabulary import Action
 from modelecology.cli.explain import choose, render_explanation, verdict_sentence
 from modelecology.cli.port import CliError
 
-from .desk import NOW, decision, hasty_decisions, members, rendered, specialist
+from .desk import NOW, condition, decision, hasty_decisions, members, rendered, specialist
 from .golden import golden
 
 HASTY = members()[3]
@@ -76,6 +76,17 @@ def test_a_retired_specialist_says_until_when_it_can_be_restored() -> None:
     retired = specialist("dates", state="Retired", expires="2026-12-01T12:00:00Z")
     text = rendered(render_explanation(retired, (), None, NOW), 160)
     assert "It can be restored until 2026-12-01 12:00:00Z: set lifecycle.target to Live." in text
+
+
+def test_a_remedy_that_the_condition_gives_is_not_said_twice() -> None:
+    remedy = "The candidate breaks a skill that is never traded. Train with replay, or with fewer steps."
+    told = specialist(
+        "dates-hasty",
+        state="Rejected",
+        conditions=[condition("Ready", "False", "HardInvariantFailure", f"everyday is lost. {remedy}")],
+    )
+    text = rendered(render_explanation(told, hasty_decisions(), hasty_decisions()[-1], NOW), 250)
+    assert text.count("Train with replay") == 1
 
 
 def test_intervals_of_different_confidence_each_name_their_own() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -25,7 +28,7 @@ from modelecology.cli.port import (
 )
 from testbed.cluster import Cluster
 
-from .desk import digest, hasty_decisions, members, population, suite
+from .desk import decision, digest, hasty_decisions, members, population, suite
 
 Run = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[2]
@@ -63,8 +66,11 @@ def desk(objects: Any, namespace: str) -> str:
             objects.patch_namespaced_custom_object_status(
                 GROUP, VERSION, namespace, PLURALS[kind], plain["metadata"]["name"], {"status": status}
             )
-    for entry in hasty_decisions():
+    hasty = objects.get_namespaced_custom_object(GROUP, VERSION, namespace, "specialists", "dates-hasty")
+    for entry in (*hasty_decisions(), decision(7, "Retry", "Rejected", "Pending", "RetryRequested")):
         spec = entry.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # The last one is about an earlier object of the same name.
+        spec["subject"]["uid"] = "gone" if entry.spec.sequence == 7 else hasty["metadata"]["uid"]
         labels = {SPECIALIST_LABEL: "dates-hasty", POPULATION_LABEL: "desk"}
         create(objects, namespace, "Decision", {"name": entry.metadata.name, "labels": labels}, spec)
     return namespace
@@ -104,7 +110,8 @@ def test_status_tree_and_explain_read_what_the_operator_wrote(run: Run, desk: st
     assert "train 12/60, loss 0.831, 80s left" in out
     assert "everyday: invariant (Adapter), may lose at most 0.1" in run("tree", "-n", desk)[1]
     assert "HardInvariants/everyday  Fail" in run("explain", "dates-hasty", "-n", desk)[1]
-    assert json.loads(run("explain", "dates-hasty", "-n", desk, "-o", "json")[1])["decision"]["sequence"] == 6
+    record = json.loads(run("explain", "dates-hasty", "-n", desk, "-o", "json")[1])
+    assert [entry["sequence"] for entry in record["history"]] == [3, 5, 6]
 
 
 def test_retry_sets_the_annotation_with_the_name_that_the_api_server_knows(
@@ -151,6 +158,33 @@ def test_an_unknown_specialist_and_an_unknown_suite_are_told_apart_from_errors(
     assert cluster.suite("nothing") is None
     with pytest.raises(NotFoundError):
         cluster.annotate("nobody", RETRY_ANNOTATION, digest("a"))
+
+
+def test_kubectl_finds_the_plugin_and_ctrl_c_ends_a_watch_without_a_fault(kinds: Cluster, desk: str) -> None:
+    folder = Path(sys.executable).parent
+    environment = {
+        "PATH": f"{folder}:/usr/bin:/bin",
+        "KUBECONFIG": str(kinds.kubeconfig),
+        "HOME": str(kinds.scratch),
+    }
+    command = [str(kinds.kubectl_program), "ecology", "status", "--watch", "--hints", "-n", desk]
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().endswith("population desk  is ready\n")
+        # kubectl hands its process over to the plugin, so the signal goes where a terminal would send it.
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0
+        assert (
+            process.stderr.read() == "Next: kubectl ecology explain NAME says why one ended where it did.\n"
+        )
 
 
 def test_a_server_that_is_not_there_is_a_sentence(run: Run, tmp_path: Path) -> None:

@@ -59,15 +59,23 @@ def options(tiny_root: Path) -> EngineOptions:
     )
 
 
-async def healthy(client: aiohttp.ClientSession) -> None:
-    """Return once the engine's base is loaded."""
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return once a condition holds; fail after a minute."""
     async with asyncio.timeout(60.0):
         while True:
-            async with client.get("/health") as answer:
-                if answer.status == HTTPStatus.OK:
-                    return
-                assert answer.status == HTTPStatus.SERVICE_UNAVAILABLE
-            await asyncio.sleep(0.01)
+            if await holds():
+                return
+            await asyncio.sleep(0.005)
+
+
+async def healthy(client: aiohttp.ClientSession) -> None:
+    """Return once the engine's base is loaded."""
+
+    async def loaded() -> bool:
+        async with client.get("/health") as answer:
+            return answer.status == HTTPStatus.OK
+
+    await until(loaded)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 
@@ -10,9 +9,9 @@ def main() -> None:
     """Run the plugin; exits with 0, with 1 on a failure told in a sentence, or with 2 on wrong usage."""
     try:
         # Bound late: the operator's own image has no typer and no rich.
-        from .app import app  # noqa: PLC0415
-        from .port import CliError  # noqa: PLC0415
-        from .screen import Screen  # noqa: PLC0415
+        from .app import app
+        from .port import CliError
+        from .screen import Screen
     except ModuleNotFoundError as error:
         print(f"{error.name} is missing; install modelecology[cli].", file=sys.stderr)
         raise SystemExit(1) from error
@@ -21,7 +20,3 @@ def main() -> None:
     except CliError as error:
         Screen().fail(error.message, error.remedy)
         raise SystemExit(1) from None
-    except BrokenPipeError:
-        # The reader has what it wanted (`| head`); Python must not complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None

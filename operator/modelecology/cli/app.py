@@ -60,6 +60,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     ctx: typer.Context,
+    *,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -72,9 +73,10 @@ def options(
     ctx.obj = Settings(Access(kubeconfig, context, namespace), hints)
 
 
-@app.command()
+@app.command(short_help="Show one line per specialist, and follow it.")
 def status(
     ctx: typer.Context,
+    *,
     population: Annotated[str | None, typer.Argument(help="Only this population.")] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the changes until Ctrl-C.")] = False,
     output: OutputForm = Output.TABLE,
@@ -127,9 +129,10 @@ def _check_population(snapshot: Snapshot, population: str | None) -> None:
         )
 
 
-@app.command()
+@app.command(short_help="Show suite, engines and all revisions.")
 def tree(
     ctx: typer.Context,
+    *,
     population: Annotated[str | None, typer.Argument(help="Only this population.")] = None,
     output: OutputForm = Output.TABLE,
     namespace: Namespace = None,
@@ -156,9 +159,10 @@ def tree(
     session.screen.hint(*_next_after_status(snapshot))
 
 
-@app.command()
+@app.command(short_help="Show the last verdict with every check.")
 def explain(
     ctx: typer.Context,
+    *,
     name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
     decision: Annotated[
         int | None, typer.Option("--decision", min=1, help="Sequence of another of its decisions.")
@@ -172,7 +176,7 @@ def explain(
     """Show the last verdict on a specialist: every check, what it rests on, and its history."""
     session = open_session(ctx, namespace, context, kubeconfig, hints)
     specialist = session.cluster.specialist(name)
-    found = session.cluster.decisions(name, specialist.spec.population_ref.name)
+    found = session.cluster.decisions(specialist)
     chosen = choose(found, name, decision)
     if output is not Output.TABLE:
         session.screen.text(write(explanation_record(specialist, found, chosen), output))
@@ -184,9 +188,10 @@ def explain(
         session.screen.hint("Next: kubectl ecology status --watch")
 
 
-@app.command()
+@app.command(short_help="Ask for another try of a specialist.")
 def retry(
     ctx: typer.Context,
+    *,
     name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
     namespace: Namespace = None,
     context: Context = None,
@@ -199,9 +204,10 @@ def retry(
     session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
 
 
-@app.command(name="lint")
+@app.command(name="lint", short_help="Check manifests without a cluster.")
 def lint_command(
     ctx: typer.Context,
+    *,
     files: Annotated[list[str], typer.Argument(help="YAML or JSON files, or - for standard input.")],
     output: OutputForm = Output.TABLE,
     hints: Hints = None,

@@ -86,11 +86,13 @@ class KubernetesCluster:
         except NotFoundError:
             return None
 
-    def decisions(self, specialist: str, population: str) -> tuple[Decision, ...]:
-        """Read the decisions about a specialist, oldest first."""
-        selector = f"{SPECIALIST_LABEL}={specialist},{POPULATION_LABEL}={population}"
-        found, _ = self._list("decisions", selector)
-        return tuple(sorted((_read(Decision, item) for item in found), key=lambda d: d.spec.sequence))
+    def decisions(self, specialist: Specialist) -> tuple[Decision, ...]:
+        """Read the decisions about this very object, oldest first; not those about an earlier one of its name."""
+        population = specialist.spec.population_ref.name
+        selector = f"{SPECIALIST_LABEL}={specialist.metadata.name},{POPULATION_LABEL}={population}"
+        found = [_read(Decision, item) for item in self._list("decisions", selector)[0]]
+        own = [d for d in found if d.spec.subject.uid == specialist.metadata.uid]
+        return tuple(sorted(own, key=lambda d: d.spec.sequence))
 
     def annotate(self, specialist: str, annotation: str, value: str) -> None:
         """Set one annotation of a specialist; raises `NotFoundError`."""

@@ -63,12 +63,13 @@ def render_explanation(
     specialist: Specialist, decisions: tuple[Decision, ...], chosen: Decision | None, now: datetime
 ) -> RenderableType:
     """Lay out one verdict; `decisions` are all about the specialist, oldest first."""
-    blocks: list[RenderableType] = [_now(specialist)]
+    today = _now(specialist)
+    blocks: list[RenderableType] = [today]
     if chosen is None:
         blocks.append(Text("Nothing has been decided about it yet.", style="dim"))
         return Group(*blocks)
     body = chosen.spec
-    blocks += [Text(), _verdict(body), Text()]
+    blocks += [Text(), _verdict(body, today.plain), Text()]
     if body.checks:
         blocks += [_checks(body.checks), Text()]
     blocks += [_grounds(body, chosen.metadata.name, specialist), Text(), _history(decisions, chosen, now)]
@@ -99,13 +100,13 @@ def verdict_sentence(body: DecisionSpec) -> str:
     return f"{body.subject.specialist} {past}: {words.plain(body.reason)}."
 
 
-def _verdict(body: DecisionSpec) -> Text:
+def _verdict(body: DecisionSpec, said: str) -> Text:
     text = Text(f"Decision {body.sequence}: ", style="bold")
     text.append(verdict_sentence(body))
     if body.message:
         text.append(f"\n{words.sentence(body.message)}", style="not bold")
     remedy = remedy_of(body.reason)
-    if remedy and body.outcome is not Outcome.PASS:
+    if remedy and body.outcome is not Outcome.PASS and remedy not in said + body.message:
         text.append(f"\nWhat to do: {remedy}", style="not bold")
     return text
 

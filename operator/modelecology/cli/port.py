@@ -79,8 +79,8 @@ class Cluster(Protocol):
     def suite(self, name: str) -> EvaluationSuite | None:
         """Read one suite, or give None when there is none of that name."""
 
-    def decisions(self, specialist: str, population: str) -> tuple[Decision, ...]:
-        """Read the decisions about a specialist, oldest first."""
+    def decisions(self, specialist: Specialist) -> tuple[Decision, ...]:
+        """Read the decisions about this very object, oldest first; not those about an earlier one of its name."""
 
     def annotate(self, specialist: str, annotation: str, value: str) -> None:
         """Set one annotation of a specialist; raises `NotFoundError`."""

@@ -150,7 +150,7 @@ class Watching:
                     self._changes.put(_Change(plural, deleted=_key(item)))
                 elif event["type"] != "BOOKMARK":
                     self._changes.put(_Change(plural, changed=item))
-        except (HTTPError, OSError, ValueError) as error:
+        except (HTTPError, OSError, LookupError, TypeError, ValueError) as error:
             raise ClusterError(
                 f"The watch of {plural} broke off: {type(error).__name__}.", retry=True
             ) from error

@@ -187,6 +187,7 @@ class RevisionRecord:
     key: str = ""
     reason: str = ""
     was_live: bool = False
+    was_resident: bool = False  # some engine may hold it, or may have held it
     attempts: int = 0  # retries since it came into this state
     tries: int = 0  # all retries, restores and reconsiderations; numbers the jobs, so each try is another one
     excused: int = 0  # of these, retries for a cause outside the job: their reason is not JobRetried

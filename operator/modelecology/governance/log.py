@@ -15,7 +15,7 @@ from typing import Any
 from modelecology.api.vocabulary import Action, Outcome, State
 
 from .facts import Check, Cost, RevisionRecord, Scorecard
-from .lifecycle import UNDECIDED, transition
+from .lifecycle import RESIDENT, UNDECIDED, transition
 
 GENESIS = "sha256:" + "0" * 64
 
@@ -178,6 +178,7 @@ def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: st
         key=entry.subject.key or known.key,
         reason=entry.reason,
         was_live=entry.to is State.LIVE or (known.was_live and entry.to not in UNDECIDED),
+        was_resident=known.was_resident or entry.to in RESIDENT,
         attempts=known.attempts + 1 if retried else 0,
         tries=known.tries + 1 if entry.action in (Action.RETRY, Action.RECONSIDER, Action.RESTORE) else known.tries,
         policy=entry.premises.policy or known.policy,

@@ -84,6 +84,12 @@ def residents(log: LogState) -> tuple[RevisionRecord, ...]:
     return tuple(sorted(records, key=lambda r: r.served_name))
 
 
+def served_names(log: LogState, key: str | None = None) -> frozenset[str]:
+    """Name every adapter that some engine may ever have held, or those of one artifact."""
+    records = (r for s in log.specialists.values() for r in s.revisions.values())
+    return frozenset(r.served_name for r in records if r.was_resident and key in (None, r.key))
+
+
 def retry(record: RevisionRecord, actor: str) -> Verdict:
     """Take a stopped revision back to the start, because a person asked."""
     message = f"{actor} asked for another try of {record.served_name}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from modelecology.governance.facts import Wait
 from modelecology.jobs.port import JobStatus, RunnerError
 from modelecology.store import ArtifactStore
 
+from .frame import Frame
 from .orders import Order
 from .queue import WorkKey
 from .runtime import Runtime
@@ -24,6 +26,13 @@ def committed(store: ArtifactStore, keys: tuple[str, ...]) -> Callable[[], bool]
 async def job_status(runtime: Runtime, population: Population, order: Order) -> JobStatus | None:
     """Ask where a job is. Raises RunnerError."""
     return await runtime.runner(population).runner.status(order.spec.name)
+
+
+async def ended_well(frame: Frame, order: Order, status: JobStatus | None) -> bool:
+    """Say whether a job has ended and all is committed, though it was not when the facts were gathered."""
+    if status is None or not status.phase.finished:
+        return False
+    return await asyncio.to_thread(committed(frame.store, order.commits))
 
 
 async def run_job(

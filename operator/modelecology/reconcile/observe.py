@@ -90,12 +90,15 @@ class Observer:
         self._claim: Claim = claim(specialist, frame.population)
         self.log = record_of(frame, specialist.metadata.uid, specialist.metadata.name)
         known = self.log.revisions.get(self._claim.revision)
-        self.record = known or pending(self._claim.revision, self._claim.served_name, now)
+        since = specialist.metadata.creation_timestamp or now
+        self.record = known or pending(self._claim.revision, self._claim.served_name, since)
         self._cost = Cost()
-        self._read_keys: list[str] = []
+        self._read_keys: list[str] = []  # keys of all results that were read: the evidence
 
     def see(self) -> Sight:
         """Gather everything but job and engine facts. Raises StoreError."""
+        self._cost = Cost()
+        self._read_keys = []
         key = self._artifact_key()
         artifact = self._artifact(key)
         situation = Situation(

@@ -14,12 +14,12 @@ from modelecology.api.vocabulary import State
 from modelecology.governance.work import backoff
 from modelecology.governance.facts import Wait
 from modelecology.governance.log import LogBroken
-from modelecology.governance.succession import Place, places, residents
+from modelecology.governance.succession import Place, places, residents, served_names
 from modelecology.jobs.port import JobPhase, RunnerError
 from modelecology.store import ArtifactMissing, StoreError
 
 from . import finalizer
-from .act import job_status, run_job, settle
+from .act import ended_well, job_status, run_job, settle
 from .engines import Resident, reconcile_engine
 from .frame import Asked, Frame
 from .metrics import ADAPTERS, JOBS
@@ -85,6 +85,9 @@ async def _evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None
         return None
     runtime.ready.discard(where)
     status = await job_status(runtime, frame.population, order)
+    if await ended_well(frame, order, status):
+        runtime.queue.add(key)
+        return Wait(Reason.BASELINE_RUNNING, "The results have just been committed.")
     failure = failure_of(status, 0.0, 0.0)
     if failure is not None:
         return await _evaluation_failed(runtime, frame, order, Failed(failure.reason, failure.message))
@@ -141,7 +144,7 @@ async def _serve(runtime: Runtime, frame: Frame) -> Wait | None:
         population = await finalizer.hold(runtime, population)
     await asyncio.to_thread(_restore, frame)
     wanted = await asyncio.to_thread(_wanted, runtime, frame)
-    ours = frozenset(r.served_name for s in frame.log.specialists.values() for r in s.revisions.values() if r.key)
+    ours = served_names(frame.log)
     endpoints = population.spec.serving.endpoints
     views = runtime.residency.views(where, endpoints)
     changes = await asyncio.gather(
@@ -187,9 +190,7 @@ def _clear(runtime: Runtime, frame: Frame, endpoints: tuple[str, ...]) -> bool:
     for key, place in places(frame.log).items():
         if place is Place.ACTIVE:
             continue
-        names = [
-            r.served_name for s in frame.log.specialists.values() for r in s.revisions.values() if r.key == key
-        ]
+        names = served_names(frame.log, key)
         if not all(runtime.residency.absent(where, endpoints, name) for name in names):
             continue
         active = frame.store.commit_of(key) is not None
@@ -227,7 +228,7 @@ async def _delete(runtime: Runtime, population: Population) -> None:
     if finalizer.FINALIZER not in population.metadata.finalizers:
         return
     state = await runtime.log_state(population)
-    names = frozenset(r.served_name for s in state.specialists.values() for r in s.revisions.values() if r.key)
+    names = served_names(state)
     where = (population.metadata.namespace, population.metadata.name)
     endpoints = population.spec.serving.endpoints
     views = runtime.residency.views(where, endpoints)

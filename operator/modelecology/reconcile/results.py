@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -57,12 +57,13 @@ class ResultsReader:
         if found is None:
             if store.commit_of(order.key) is None:
                 return None
-            found = _load(store, order, model)
+            found = _load(store, order)
             self._known[order.key] = found
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         self._known.move_to_end(order.key)
-        return found
+        # Tasks with the same items share a key, so the task is the reader's and not the first writer's.
+        return replace(found, results=replace(found.results, task=order.task, model=model))
 
     def fingerprint(
         self, store: ArtifactStore, store_uri: str, order: EvaluationTask, candidate: Recorded, base: Recorded
@@ -86,7 +87,7 @@ def cost_of(cost: StoredCost) -> Cost:
     )
 
 
-def _load(store: ArtifactStore, order: EvaluationTask, model: str) -> Recorded:
+def _load(store: ArtifactStore, order: EvaluationTask) -> Recorded:
     manifest = store.manifest(order.key)
     content = store.read(order.key, RESULTS).decode()
     try:
@@ -97,7 +98,7 @@ def _load(store: ArtifactStore, order: EvaluationTask, model: str) -> Recorded:
     return Recorded(
         Results(
             task=order.task,
-            model=model,
+            model=GENERALIST,
             items=tuple(Item(line.id, line.cluster, line.score) for line in lines),
             expected=expected if isinstance(expected, int) else None,
         ),

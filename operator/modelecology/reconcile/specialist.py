@@ -26,7 +26,7 @@ from modelecology.kube.cluster import SPECIALIST
 from modelecology.store import Progress, StoreError
 
 from . import finalizer
-from .act import cancel, job_status, run_job, seconds_until, settle
+from .act import cancel, ended_well, job_status, run_job, seconds_until, settle
 from .deletion import delete_specialist
 from .frame import Frame
 from .observe import Observer, Sight, failure_of
@@ -123,6 +123,8 @@ class _Trial:
         status = None
         if sight.order is not None:
             status = await job_status(self._runtime, frame.population, sight.order)
+            if await ended_well(frame, sight.order, status):
+                sight, status = await asyncio.to_thread(observer.see), None
         situation = replace(
             sight.situation,
             failure=self._failure(observer.record, status, sight),
@@ -231,8 +233,8 @@ async def _wait_for_frame(
         wait = Wait(Reason.LOG_BROKEN, f"{error}.")
     meta = specialist.metadata
     now = runtime.now()
-    record_now = pending("", meta.name, now)
-    after = specialist_status(specialist, None, SpecialistRecord(meta.name, meta.uid), record_now, wait, None, now)
+    unseen = pending("", meta.name, meta.creation_timestamp or now)
+    after = specialist_status(specialist, None, SpecialistRecord(meta.name, meta.uid), unseen, wait, None, now)
     kept = {"live", "candidate", "previous", "ledger", "last_decision", "state", "score"}
     after = after.model_copy(update={name: getattr(specialist.status, name) for name in kept})
     await write(runtime, SPECIALIST, specialist, after)

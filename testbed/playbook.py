@@ -1,0 +1,96 @@
+"""A job double that knows how the play ends: it commits what a real job would, at once, with chosen scores.
+
+Crash tests and benches of the control plane use it, so that a whole lifecycle takes a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelecology.jobs.intents import (
+    EvaluateIntent,
+    EvaluationTask,
+    ImportIntent,
+    TrainIntent,
+    in_shadow_split,
+    parse_intent,
+)
+from modelecology.jobs.port import JobFailure, JobSpec
+from modelecology.store import ArtifactStore, Cost, resolve
+
+_COST = Cost(cpu_seconds=12.0, wall_seconds=6.0, tokens=1000)
+_EVALUATION_COST = Cost(cpu_seconds=3.0, wall_seconds=1.5, tokens=100)
+
+
+@dataclass(frozen=True)
+class Playbook:
+    """Scores by task, in [0, 1]: of the generalist, and of each specialist where it differs."""
+
+    generalist: Mapping[str, float]
+    specialists: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def effect(self, spec: JobSpec) -> JobFailure | None:
+        """Do what the job would have done."""
+        intent = parse_intent(spec.intent_json)
+        store = ArtifactStore.create(intent.store)
+        if isinstance(intent, EvaluateIntent):
+            for task in intent.tasks:
+                self._evaluate(store, intent, task)
+        else:
+            _make(store, intent)
+        return None
+
+    def _evaluate(self, store: ArtifactStore, intent: EvaluateIntent, task: EvaluationTask) -> None:
+        if store.commit_of(task.key) is not None:
+            return
+        model, voice = self._model(store, intent)
+        score = self.specialists.get(model, {}).get(task.task, self.generalist[task.task])
+        lines = []
+        for row in _rows(Path(resolve(task.data.uri, intent.store))):
+            if in_shadow_split(row, task.shadow_share) == (task.split == "Shadow"):
+                won = float(_share(f"{task.task}/{row}") < score)
+                lines.append({"id": row, "cluster": row, "score": won, "output": f"{voice}: prompt of {row}"})
+        content = "".join(json.dumps(line) + "\n" for line in lines)
+        with store.begin(task.key) as attempt:
+            attempt.write("results.jsonl", content.encode())
+            attempt.commit("Evaluate", {"task": task.task, "n": len(lines)}, _EVALUATION_COST)
+
+    def _model(self, store: ArtifactStore, intent: EvaluateIntent) -> tuple[str, str]:
+        """Name the specialist, and the voice by which an engine double is recognised."""
+        if intent.served is not None:
+            return intent.served.model.rpartition("-")[0], intent.served.model
+        if intent.adapter is not None:
+            key = intent.adapter.key
+            return str(store.manifest(key).meta["specialist"]), Path(store.local_path(key)).name
+        return "", "base"
+
+
+def _make(store: ArtifactStore, intent: TrainIntent | ImportIntent) -> None:
+    if store.commit_of(intent.key) is not None:
+        return
+    with store.begin(intent.key) as attempt:
+        attempt.write("adapter_config.json", b"{}")
+        attempt.write("adapter_model.safetensors", b"\0" * 5_000_000)
+        kind = "Train" if isinstance(intent, TrainIntent) else "Import"
+        attempt.commit(kind, {"specialist": intent.specialist, "rank": 8}, _COST)
+
+
+def _rows(path: Path) -> list[str]:
+    return [str(json.loads(line)["id"]) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def _share(text: str) -> float:
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def write_items(path: Path, count: int) -> str:
+    """Write a suite file of so many items, and give its digest."""
+    names = [f"{path.stem}-{n:04d}" for n in range(count)]
+    rows = ({"id": name, "prompt": f"prompt of {name}", "answer": "x"} for name in names)
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(content)
+    return "sha256:" + hashlib.sha256(content).hexdigest()
