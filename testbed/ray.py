@@ -11,10 +11,9 @@ import http.client
 import os
 import secrets
 import shutil
-import signal
+import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -24,17 +23,12 @@ from testbed.identity import ProcessIdentity
 from testbed.kubeconfig import write_private_text
 from testbed.places import Progress, say
 from testbed.processes import Command, Process, free_ports, start
+from testbed.ray_family import MARK, end_processes, start_guard, take_down
 from testbed.runs import RecordedProcess, RunState, read_state, write_state
 
-_MARK: Final = "MODELECOLOGY_TESTBED_RAY"
-"""Variable that all processes of a cluster inherit, and nobody else has."""
-
 _READY_SECONDS: Final = 120.0
-_END_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.05
 _START_TRIES: Final = 3
 _PORTS: Final = 4
-_PARENT_FIELD: Final = 1  # of /proc/PID/stat, counted after the parenthesised name
 
 
 class RayCluster:
@@ -57,6 +51,7 @@ class RayCluster:
         self._progress = progress
         self._directory: Path | None = None
         self._head: Process | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._port = 0
 
     @property
@@ -92,6 +87,8 @@ class RayCluster:
         write_private_text(self.token_path, secrets.token_hex(32))
         owner = None if self._detached else ProcessIdentity.of(os.getpid())
         write_state(self._directory, RunState(owner=owner))
+        if not self._detached:
+            self._guard = start_guard(self._directory)
         try:
             for tries_left in reversed(range(_START_TRIES)):
                 try:
@@ -112,11 +109,14 @@ class RayCluster:
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
             self._directory = None
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.communicate()  # closes its input, and it ends
 
     def kill(self) -> None:
         """SIGKILL the head and what it started, as a lost machine would; the folder stays until ``stop``."""
         if self._directory is not None:
-            _end_family(self._directory)
+            end_processes(self._directory)
         head, self._head = self._head, None
         if head is not None:
             head.kill()
@@ -148,7 +148,7 @@ class RayCluster:
             environment={
                 "RAY_AUTH_MODE": "token",
                 "RAY_AUTH_TOKEN_PATH": str(self.token_path),
-                _MARK: str(self.directory),
+                MARK: str(self.directory),
                 "RAY_USAGE_STATS_ENABLED": "0",
                 "RAY_enable_worker_prestart": "0",
                 # A job that waits for its CPUs longer than this fails; the default is 15 minutes.
@@ -172,12 +172,6 @@ class RayCluster:
             connection.close()
 
 
-def take_down(directory: Path) -> None:
-    """End the cluster of that folder, whoever started it, and remove the folder."""
-    _end_family(directory)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
 def sweep(progress: Progress = say) -> None:
     """Remove what clusters left behind whose owner is gone; detached ones stay until they are taken down."""
     for directory in _root().iterdir():
@@ -194,43 +188,3 @@ def _root() -> Path:
     if root.is_symlink() or root.stat().st_uid != os.getuid():
         raise StartFailed(f"{root} belongs to somebody else. Remove it.")
     return root
-
-
-def processes_of(directory: Path) -> set[ProcessIdentity]:
-    """The processes of a cluster: the recorded head, all with its mark, and their descendants.
-
-    A job's process and its watcher survive the worker that started them, and some of Ray's processes write
-    their title over their environment: together the two signs miss none.
-    """
-    state = read_state(directory)
-    found = {each.identity.pid for each in state.processes if each.identity.is_alive()} if state else set()
-    mark = f"{_MARK}={directory}".encode()
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            parents[int(entry.name)] = _parent(entry)
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
-                found.add(int(entry.name))
-        except OSError:
-            continue  # it has ended, or belongs to another user
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return {identity for pid in found if (identity := ProcessIdentity.of(pid)) is not None}
-
-
-def _parent(entry: Path) -> int:
-    text = (entry / "stat").read_text()
-    return int(text[text.rindex(")") + 2 :].split()[_PARENT_FIELD])
-
-
-def _end_family(directory: Path) -> None:
-    """SIGKILL until none is left: nothing they hold is worth an orderly end, which takes seconds."""
-    deadline = time.monotonic() + _END_SECONDS
-    while family := processes_of(directory):
-        if time.monotonic() >= deadline:
-            raise StartFailed(f"Processes {sorted(each.pid for each in family)} of {directory} do not end.")
-        for each in family:
-            each.send(signal.SIGKILL)
-        time.sleep(_POLL_SECONDS)

@@ -12,7 +12,7 @@ from modelecology.governance.decide import decide
 from modelecology.governance.facts import Cost, Evidence, Situation
 from modelecology.governance.judgement import check_gain, compare, incumbent_name, scorecard
 
-from .scenes import CLAIM, EVERYDAY, NAME, POLICY, TASKS, evidence, right, situation, verdict, wait
+from .scenes import CLAIM, EVERYDAY, NAME, POLICY, evidence, right, situation, verdict, wait
 
 CHECKS = (
     "EvidenceComplete",
@@ -35,8 +35,9 @@ def test_a_better_candidate_that_breaks_nothing_is_admitted() -> None:
     assert found.outcome is Outcome.PASS
     assert tuple(c.name for c in found.checks) == CHECKS
     assert found.message == (
-        "All 2 hard invariants hold. dates: +0.80 against the generalist, at least +0.73; the portfolio gains 287.96 "
-        "over 720 h, at least 261.58 with 95 % confidence; more than 0.00 is asked; 100 items."
+        "All 2 hard invariants hold. dates: +0.80 against the generalist, at least +0.73; "
+        "the portfolio gains 287.96 over 720 h, at least 261.58 with 95 % confidence; "
+        "more than 0.00 is asked; 100 items."
     )
     assert found.cost == Cost(cpu_seconds=Decimal(50))
     card = found.scorecard
@@ -50,7 +51,8 @@ def test_a_broken_invariant_is_rejected_whatever_the_gain() -> None:
     assert found.reason is Reason.HARD_INVARIANT_FAILURE
     assert found.outcome is Outcome.FAIL
     assert found.message == (
-        "Hard invariant failure. everyday: 0.02 against the generalist's 0.75; at most 0.10 may be lost; 100 items."
+        "Hard invariant failure. "
+        "everyday: 0.02 against the generalist's 0.75; at most 0.10 may be lost; 100 items."
     )
     assert tuple(c.name for c in found.checks) == CHECKS
     assert found.checks[4].outcome is Outcome.PASS  # the gain is reported, and does not help
@@ -80,8 +82,8 @@ def test_a_small_win_that_does_not_repay_is_shelved_with_its_numbers() -> None:
     assert found.reason is Reason.GAIN_DOES_NOT_REPAY
     assert found.message == (
         "The portfolio's gain does not repay its cost. dates: +0.20 against the generalist, at least +0.14; "
-        "the portfolio gains 71.96 over 720 h, at least 51.27 with 95 % confidence; more than 100.00 is asked; "
-        "100 items."
+        "the portfolio gains 71.96 over 720 h, at least 51.27 with 95 % confidence; "
+        "more than 100.00 is asked; 100 items."
     )
 
 
@@ -147,4 +149,3 @@ def test_comparisons_without_results_say_so() -> None:
     assert check_gain(bare, words).outcome is Outcome.ERROR
     assert scorecard(bare, words) is None
     assert incumbent_name(bare) == "the route of today"
-    assert len(TASKS) == 4

@@ -11,7 +11,7 @@ import pytest
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Cost, JobFailure, Situation
+from modelecology.governance.facts import Cost, Evidence, JobFailure, Situation
 from modelecology.governance.lifecycle import PROPOSAL
 
 from .scenes import CLAIM, NOW, POLICY, evidence, record, right, situation, verdict, wait
@@ -26,8 +26,8 @@ def test_a_proven_gap_that_repays_is_proposed() -> None:
     assert found.transition.action is Action.PROPOSE
     assert found.reason is Reason.GAP_PROVEN
     assert found.message == (
-        "dates: the generalist scores 0.10, the target is 0.60: a gap of 0.50, at least 0.44 with 95 % confidence; "
-        "more than 0.05 must be proven; 100 items. "
+        "dates: the generalist scores 0.10, the target is 0.60: a gap of 0.50, "
+        "at least 0.44 with 95 % confidence; more than 0.05 must be proven; 100 items. "
         "At its target it gains 179.96 over 720 h, and the trial costs 0.0056; more than 0.00 must remain."
     )
     assert tuple(c.name for c in found.checks) == PROPOSAL
@@ -50,8 +50,8 @@ def test_a_gain_that_would_not_repay_the_trial_trains_nothing() -> None:
     assert found.transition.action is Action.HOLD
     assert found.reason is Reason.GAIN_DOES_NOT_REPAY
     assert found.message == (
-        "The portfolio's gain would not repay the trial; nothing is trained. At its target it gains 179.96 over "
-        "720 h, and the trial costs 0.0056; more than 500.00 must remain."
+        "The portfolio's gain would not repay the trial; nothing is trained. "
+        "At its target it gains 179.96 over 720 h, and the trial costs 0.0056; more than 500.00 must remain."
     )
 
 
@@ -116,9 +116,8 @@ def test_the_rank_of_an_import_is_not_asked_for_before_the_import() -> None:
     assert found.checks[0].observed == "not known before the import"
 
 
-@pytest.mark.parametrize("lacking", ["incumbent", "baseline"])
-def test_nothing_is_judged_before_the_baseline_is_there(lacking: str) -> None:
-    short = replace(evidence(), **{lacking: None if lacking == "incumbent" else {}})
+@pytest.mark.parametrize("short", [replace(evidence(), incumbent=None), replace(evidence(), baseline={})])
+def test_nothing_is_judged_before_the_baseline_is_there(short: Evidence) -> None:
     assert wait(decide(pending(evidence=short))).reason is Reason.BASELINE_RUNNING
     failed = pending(
         evidence=short, failure=JobFailure("DataNotFound", "dates.jsonl is not there.", retry=False)

@@ -133,7 +133,8 @@ def test_a_budget_is_short_in_numbers() -> None:
     found = within_budget(budget, Cost(cpu_seconds=Decimal(5400)), Cost(cpu_seconds=Decimal(3600)))
     assert not found.fits
     assert found.message == (
-        "The next step needs 1 CPU-hours and 1.5 of 2 are spent in 720 h. It goes on when the window of 720 h moves."
+        "The next step needs 1 CPU-hours and 1.5 of 2 are spent in 720 h. "
+        "It goes on when the window of 720 h moves."
     )
     assert within_budget(budget, Cost(), Cost(cpu_seconds=Decimal(7200))).fits
 

@@ -35,7 +35,8 @@ def test_every_state_can_be_retired_by_its_owner(state: State) -> None:
 
 def test_retirement_says_until_when_it_can_be_undone() -> None:
     assert verdict(decide(situation(State.LIVE, claim=GONE))).message == (
-        "lifecycle.target is Retired. It is unloaded and archived; it can be restored until 2026-03-08 12:00:00 UTC."
+        "lifecycle.target is Retired. It is unloaded and archived; "
+        "it can be restored until 2026-03-08 12:00:00 UTC."
     )
     assert verdict(decide(situation(State.PENDING, claim=GONE))).message == (
         "lifecycle.target is Retired. It was Pending and served nobody; its files are kept for 168 h."

@@ -74,7 +74,8 @@ def test_an_engine_that_answers_with_other_weights_is_quarantine_even_if_another
     assert found.transition.target is State.QUARANTINED
     assert found.reason is Reason.FINGERPRINT_MISMATCH
     assert found.message == (
-        f"{NAME}: 1 of 3 replicas do not answer as the evaluated adapter does. It takes no more requests. replica 2"
+        f"{NAME}: 1 of 3 replicas do not answer as the evaluated adapter does. "
+        "It takes no more requests. replica 2"
     )
 
 
@@ -157,9 +158,11 @@ def test_a_gain_that_other_members_took_meanwhile_is_shelved() -> None:
     assert dear.outcome is Outcome.FAIL
 
 
-@pytest.mark.parametrize("broken", ["shadow", "incumbent"])
-def test_broken_evidence_fails_and_never_promotes(broken: str) -> None:
-    told = replace(evidence(), **{broken: right("dates", NAME, 1.0, 39)})
+SHORT = right("dates", NAME, 1.0, 39)
+
+
+@pytest.mark.parametrize("told", [replace(evidence(), shadow=SHORT), replace(evidence(), incumbent=SHORT)])
+def test_broken_evidence_fails_and_never_promotes(told: Evidence) -> None:
     found = verdict(decide(shadow(told)))
     assert found.transition.action is Action.FAIL
     assert found.reason is Reason.EVIDENCE_ERROR

@@ -15,7 +15,8 @@ import pytest
 from modelecology.jobs.port import JobPhase, JobSpec, RunnerRefused, RunnerUnavailable
 from modelecology.jobs.ray_jobs import RayJobsRunner, token_from_file
 from testbed.places import REPOSITORY
-from testbed.ray import RayCluster, processes_of, sweep
+from testbed.ray import RayCluster
+from testbed.ray_family import processes_of
 
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
@@ -77,11 +78,9 @@ async def test_a_killed_owner_takes_its_ray_and_its_jobs_along(until: Until) -> 
     await owner.wait()
 
     async def gone() -> bool:
-        return not processes_of(directory)
+        return not processes_of(directory) and not os.access(directory, os.F_OK)
 
     await until(gone)
     with pytest.raises(RunnerUnavailable, match="cannot be reached"):
         await runner.status("train-a")
     await runner.close()
-    sweep()
-    assert not os.access(directory, os.F_OK)

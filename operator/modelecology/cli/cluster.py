@@ -87,7 +87,7 @@ class KubernetesCluster:
             return None
 
     def decisions(self, specialist: Specialist) -> tuple[Decision, ...]:
-        """Read the decisions about this very object, oldest first; not those about an earlier one of its name."""
+        """Read the decisions about this object, oldest first; not those about an earlier one of its name."""
         population = specialist.spec.population_ref.name
         selector = f"{SPECIALIST_LABEL}={specialist.metadata.name},{POPULATION_LABEL}={population}"
         found = [_read(Decision, item) for item in self._list("decisions", selector)[0]]

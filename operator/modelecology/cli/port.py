@@ -80,7 +80,7 @@ class Cluster(Protocol):
         """Read one suite, or give None when there is none of that name."""
 
     def decisions(self, specialist: Specialist) -> tuple[Decision, ...]:
-        """Read the decisions about this very object, oldest first; not those about an earlier one of its name."""
+        """Read the decisions about this object, oldest first; not those about an earlier one of its name."""
 
     def annotate(self, specialist: str, annotation: str, value: str) -> None:
         """Set one annotation of a specialist; raises `NotFoundError`."""

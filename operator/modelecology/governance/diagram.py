@@ -1,4 +1,4 @@
-"""Render the lifecycle's diagram and table into docs/lifecycle.md: python -m modelecology.governance.diagram."""
+"""Render the lifecycle into docs/lifecycle.md: python -m modelecology.governance.diagram [--check]."""
 
 from __future__ import annotations
 

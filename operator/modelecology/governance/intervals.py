@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ FEW_CHANGES = 5  # so few units off the most frequent value: their tail is not i
 Units = NDArray[np.float64]
 
 
+@lru_cache(maxsize=4096)
 def tango(gained: int, lost: int, n: int, confidence: float) -> Interval:
     """Score interval of Tango (1998) for the difference of two paired proportions.
 

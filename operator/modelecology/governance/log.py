@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State
 
 from .facts import Check, Cost, RevisionRecord, Scorecard
@@ -180,12 +181,19 @@ def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: st
         was_live=entry.to is State.LIVE or (known.was_live and entry.to not in UNDECIDED),
         was_resident=known.was_resident or entry.to in RESIDENT,
         attempts=known.attempts + 1 if retried else 0,
+        excused=_excused(known, entry) if retried else 0,
+        previous=entry.from_state if moved else known.previous,
         tries=known.tries + 1 if entry.action in (Action.RETRY, Action.RECONSIDER, Action.RESTORE) else known.tries,
         policy=entry.premises.policy or known.policy,
         suite=entry.premises.suite or known.suite,
         evidence=entry.premises.evidence or known.evidence,
         scorecard=entry.scorecard or known.scorecard,
     )
+
+
+def _excused(known: RevisionRecord, entry: Entry) -> int:
+    """Count the retries for causes outside the job: they do not use up its tries."""
+    return known.excused + (entry.reason != Reason.JOB_RETRIED)
 
 
 def served_name(specialist: str, revision: str) -> str:

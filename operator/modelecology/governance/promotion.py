@@ -9,7 +9,7 @@ from .evidence import Difference
 from .facts import Check, Situation, Verdict, Wait
 from .judgement import check_gain, compare, scorecard
 from .lifecycle import CheckName
-from .residence import check_fingerprint, unsettled
+from .residence import settle
 from .verdict import claimed_task, confidently, due, named, span, task_missing
 from .work import at_work
 
@@ -18,18 +18,18 @@ def decide_shadow(situation: Situation) -> Verdict | Wait:
     """Promote, reject, shelve or quarantine the candidate, or wait for its served score."""
     if claimed_task(situation) is None:
         return task_missing(situation)
-    owed = unsettled(situation)
-    if owed is not None:
-        return owed
+    proved = settle(situation)
+    if not isinstance(proved, Check):
+        return proved
     evidence, task = situation.evidence, situation.claim.task
     if evidence.shadow is None or evidence.shadow_incumbent is None:
-        return _unscored(situation)
+        return _unscored(situation, proved)
     if task not in evidence.candidate or evidence.incumbent is None:
         return at_work(
             situation,
             Wait(Reason.BASELINE_RUNNING, f"The route that serves {task} today is being evaluated."),
         )
-    return _judge(situation)
+    return _judge(situation, proved)
 
 
 def check_scored(situation: Situation) -> Check:
@@ -79,7 +79,7 @@ def check_served_gain(situation: Situation, found: Difference | str) -> Check:
     )
 
 
-def _unscored(situation: Situation) -> Verdict | Wait:
+def _unscored(situation: Situation, proved: Check) -> Verdict | Wait:
     record, most = situation.record, situation.policy.shadow_maximum
     # An outage is not the candidate's fault: the time in shadow starts again after a retry that it caused.
     start = record.since if record.excused else record.entered
@@ -91,25 +91,27 @@ def _unscored(situation: Situation) -> Verdict | Wait:
         return at_work(situation, waiting)
     message = f"Insufficient evidence: no score through the endpoint within {span(most)}."
     return _end(
-        situation, _chain(situation), Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message
+        situation,
+        _chain(situation, proved),
+        Action.SHELVE,
+        State.SHELVED,
+        Reason.INSUFFICIENT_EVIDENCE,
+        message,
     )
 
 
-def _chain(situation: Situation) -> tuple[Check, Check, Check, Check]:
+def _chain(situation: Situation, proved: Check) -> tuple[Check, Check, Check, Check]:
     evidence, policy, task = situation.evidence, situation.policy, situation.claim.task
-    residency = situation.residency
-    if residency is None:  # unreachable: unsettled() waits for it
-        raise AssertionError("the chain of promotion starts after every replica is proved")
     return (
-        check_fingerprint(residency),
+        proved,
         check_scored(situation),
         check_served_gain(situation, compare(evidence.shadow, evidence.shadow_incumbent, policy.confidence)),
         check_gain(situation, compare(evidence.candidate.get(task), evidence.incumbent, policy.confidence)),
     )
 
 
-def _judge(situation: Situation) -> Verdict | Wait:
-    checks = _chain(situation)
+def _judge(situation: Situation, proved: Check) -> Verdict | Wait:
+    checks = _chain(situation, proved)
     _, scored, served, gain = checks
     shadow = situation.evidence.shadow
     answered = shadow is not None and bool(shadow.items)

@@ -112,8 +112,9 @@ def check_gap(situation: Situation, incumbent: Results) -> Check:
     else:
         outcome = Outcome.INCONCLUSIVE
     message = (
-        f"{claim.task}: {named(incumbent.model)} scores {score.mean:.2f}, the target is {claim.target_score:.2f}: "
-        f"a gap of {gap:.2f}, at least {bounds.low:.2f} {confidently(situation)}; "
+        f"{claim.task}: {named(incumbent.model)} scores {score.mean:.2f}, "
+        f"the target is {claim.target_score:.2f}: a gap of {gap:.2f}, "
+        f"at least {bounds.low:.2f} {confidently(situation)}; "
         f"more than {policy.minimum_gap:.2f} must be proven; {score.n} items."
     )
     return Check(CheckName.GAP, outcome, f"{gap:.2f}", limit, bounds, score.n, message)

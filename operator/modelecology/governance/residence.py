@@ -32,8 +32,8 @@ def check_fingerprint(residency: Residency) -> Check:
     )
 
 
-def unsettled(situation: Situation) -> Verdict | Wait | None:
-    """Say what the engines still owe, or quarantine a wrong answer; None when all replicas are proved."""
+def settle(situation: Situation) -> Check | Verdict | Wait:
+    """Give the passed check when all replicas are proved; else what they owe, or a quarantine."""
     residency, name = situation.residency, situation.claim.served_name
     if residency is None:
         return Wait(
@@ -52,7 +52,7 @@ def unsettled(situation: Situation) -> Verdict | Wait | None:
             checks=(check,),
         )
     if check.outcome is Outcome.PASS:
-        return None
+        return check
     if residency.unreachable > 0:
         message = (
             f"{residency.unreachable} of {residency.replicas} replicas do not answer. "
@@ -64,11 +64,10 @@ def unsettled(situation: Situation) -> Verdict | Wait | None:
 
 def decide_live(situation: Situation) -> Verdict | Wait:
     """Keep serving, unless an engine answers with other weights."""
-    owed = unsettled(situation)
-    if owed is not None:
-        return owed
-    replicas = situation.residency.replicas if situation.residency is not None else 0
-    message = f"{situation.claim.served_name} is live on {replicas} of {replicas} replicas."
+    proved = settle(situation)
+    if not isinstance(proved, Check):
+        return proved
+    message = f"{situation.claim.served_name} is live on {proved.n} of {proved.n} replicas."
     if situation.claim.wanted is Target.SHADOW:
         message += " lifecycle.target Shadow holds only a candidate; Retired takes a live revision out."
     return Wait(Reason.SERVING, message)

@@ -5,7 +5,9 @@ that this file takes care of: "already exists" arrives as HTTP 500; Ray expands 
 variables; a log goes on where an earlier run of the same name ended.
 """
 
+import asyncio
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
@@ -34,6 +36,13 @@ INTENT_VARIABLE: Final = "MODELECOLOGY_INTENT"
 
 CALL_SECONDS: Final = 20.0
 """Time limit of one request; the first submission to a fresh Ray takes some seconds."""
+
+SETTLE_SECONDS: Final = 5.0
+"""How long after a job's end its name may be used again.
+
+Ray looks after an ended job for a second or two. A new one of that name gets no such care: it is declared dead at
+once, and its process, which nobody ends any more, holds its CPUs for ever (seen with Ray 2.60).
+"""
 
 _CONFLICTS: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR})
 _KILLED: Final = frozenset({-9, 137})
@@ -65,6 +74,7 @@ class _Details(BaseModel):
     message: str | None = None
     error_type: str | None = None
     driver_exit_code: int | None = None
+    end_time: int | None = None  # milliseconds since 1970
 
 
 class _Logs(BaseModel):
@@ -124,14 +134,16 @@ class RayJobsRunner:
             raise self._http.error(answer, f"cancel job {name}")
 
     async def forget(self, name: str) -> None:
-        """Delete the record of a finished job; see JobRunner."""
-        answer = await self._http.request("DELETE", f"/api/jobs/{name}", self._seconds)
-        if answer.ok or answer.missing:
+        """Delete the record of a finished job; waits a little if it has only just ended. See JobRunner."""
+        details = await self._details(name)
+        if details is None:
             return
-        details = await self._details(name) if answer.status in _CONFLICTS else None
-        if details is not None and not _PHASES[details.status].finished:
+        if not _PHASES[details.status].finished:
             raise RunnerUnavailable(f"Job {name} still runs and cannot be forgotten. Cancel it first.")
-        raise self._http.error(answer, f"forget job {name}")
+        await asyncio.sleep(_unsettled_seconds(details))
+        answer = await self._http.request("DELETE", f"/api/jobs/{name}", self._seconds)
+        if not answer.ok and not answer.missing:
+            raise self._http.error(answer, f"forget job {name}")
 
     async def close(self) -> None:
         """Close the connections to Ray; jobs go on."""
@@ -199,6 +211,11 @@ def _failure(details: _Details, log: str) -> JobFailure:
     head = f"The job ended {_ending(details.driver_exit_code)} without saying why. Its last lines:\n"
     text = tail_of(log) or tail_of(message) or "(no output)"
     return JobFailure(Reason.INTERNAL_ERROR, head + bounded(text, MAX_MESSAGE_LENGTH - len(head)), retry=True)
+
+
+def _unsettled_seconds(details: _Details) -> float:
+    age = time.time() - (details.end_time or 0) / 1000
+    return min(max(SETTLE_SECONDS - age, 0.0), SETTLE_SECONDS)  # however wrong Ray's clock may be
 
 
 def _ending(exit_code: int | None) -> str:

@@ -1,0 +1,201 @@
+"""`python -m testbed.demo [--keep] [--down]`: the main job on real parts, told as it happens."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.rule import Rule
+
+from modelecology.api.specialist import Specialist
+from modelecology.api.vocabulary import State
+from modelecology.cli.access import Access
+from modelecology.cli.cluster import KubernetesCluster, connect
+from modelecology.cli.follow import follow_in_lines, follow_on_terminal
+from modelecology.cli.port import Snapshot
+from modelecology.cli.rows import doing
+from modelecology.cli.table import render_status
+from modelecology.engines.vllm import VllmEngine
+from testbed.demo import prepare
+from testbed.demo.settled import TookTooLong, all_settled, is_ready, until
+from testbed.errors import ControlPlaneError
+from testbed.places import REPOSITORY
+from testbed.stack import Parts, Stack, take_down
+
+DIRECTORY = REPOSITORY / ".demo"
+NAMESPACE = "default"
+TIMEOUT = timedelta(minutes=40)
+QUESTIONS = {
+    "dates": "Write this date as YYYY-MM-DD: 14 de marzo de 2031",
+    "cron": "Explain this cron expression in English: 30 6 * * 1",
+}
+
+
+class Demo:
+    """The show, chapter by chapter."""
+
+    def __init__(self, console: Console, *, keep: bool) -> None:
+        self._console = console
+        self._keep = keep
+        self._started = time.monotonic()
+
+    def run(self) -> None:
+        """Run all chapters. Raises ControlPlaneError, TookTooLong, DigestDiffers."""
+        self._chapter("1. The generalist and the data")
+        base = prepare.generalist(self._say)
+        take_down(DIRECTORY, self._say)
+        store = DIRECTORY / "store"
+        prepare.store(store, base)
+        self._say(f"generalist {prepare.declared_digest()[7:19]}, store {_shown(store)}")
+        self._chapter("2. Control plane, Ray, engine, operator")
+        parts = Parts(directory=DIRECTORY / "run", store=store, generalist=store / "generalist")
+        with Stack(parts, keep=self._keep, progress=self._say) as stack:
+            self._show(stack, store)
+            if self._keep:
+                stack.release()
+
+    def _show(self, stack: Stack, store: Path) -> None:
+        os.environ["KUBECONFIG"] = str(stack.control_plane.kubeconfig)
+        cluster = connect(Access(str(stack.control_plane.kubeconfig), None, NAMESPACE))
+        overlay = prepare.overlay(DIRECTORY / "overlay", store, stack.ray.address, stack.engine)
+        self._chapter(f"3. kubectl apply -k {_shown(overlay)}")
+        self._say(stack.control_plane.kubectl("apply", f"--namespace={NAMESPACE}", "-k", str(overlay)).rstrip())
+        self._chapter("4. The population at work")
+        final = self._follow(cluster, all_settled)
+        self._chapter("5. Where each one ended, and why")
+        self._table(final)
+        self._reasons(final)
+        self._chapter("6. Asked through the engine")
+        asyncio.run(self._ask(stack.engine, final))
+        self._chapter("7. Retired and restored")
+        self._retire_and_restore(stack, cluster)
+        self._farewell(stack)
+
+    def _follow(self, cluster: KubernetesCluster, done: Callable[[Snapshot], bool]) -> Snapshot:
+        last: list[Snapshot] = []
+
+        def finished(snapshot: Snapshot) -> bool:
+            last[:] = [snapshot]
+            return done(snapshot)
+
+        follow = follow_on_terminal if self._console.is_terminal else follow_in_lines
+        with closing(cluster.follow(1.0)) as snapshots:
+            follow(until(snapshots, finished, _now, _now() + TIMEOUT), "desk", self._console, _now)
+        return last[0]
+
+    def _table(self, snapshot: Snapshot) -> None:
+        self._console.print(render_status(snapshot, "desk", _now(), self._console.width), highlight=False)
+
+    def _reasons(self, snapshot: Snapshot) -> None:
+        self._console.print()
+        for specialist in snapshot.specialists:
+            name = specialist.metadata.name
+            line = f"{name:<12} {specialist.status.state:<9} {doing(specialist)}"
+            self._console.print(line, highlight=False, markup=False)
+
+    async def _ask(self, endpoint: str, snapshot: Snapshot) -> None:
+        engine = VllmEngine(endpoint)
+        try:
+            for specialist in snapshot.specialists:
+                live = specialist.status.live
+                question = QUESTIONS.get(specialist.metadata.name)
+                if live is None or question is None:
+                    continue
+                self._say(f"\n{question}")
+                for model in ("generalist", live.served_name):
+                    answer = await engine.chat(model, question, 32)
+                    self._say(f"  {model + ':':<22} {answer.strip().splitlines()[0] if answer.strip() else ''}")
+        finally:
+            await engine.close()
+
+    def _retire_and_restore(self, stack: Stack, cluster: KubernetesCluster) -> None:
+        kubectl = stack.control_plane.kubectl
+        for target, state in (("Retired", State.RETIRED), ("Live", State.LIVE)):
+            patch = f'{{"spec":{{"lifecycle":{{"target":"{target}"}}}}}}'
+            self._say(f"kubectl patch sp dates --type=merge -p '{patch}'")
+            kubectl("patch", "sp", "dates", f"--namespace={NAMESPACE}", "--type=merge", "-p", patch)
+
+            def there(snapshot: Snapshot, wanted: State = state) -> bool:
+                dates = next(s for s in snapshot.specialists if s.metadata.name == "dates")
+                return dates.status.state is wanted and is_ready(dates)
+
+            final = self._follow(cluster, there)
+            dates = next(s for s in final.specialists if s.metadata.name == "dates")
+            self._say(f"dates is {dates.status.state}: {doing(dates)}{_expiry(dates)}")
+
+    def _farewell(self, stack: Stack) -> None:
+        minutes = (time.monotonic() - self._started) / 60
+        self._chapter(f"Done in {minutes:.1f} minutes")
+        if self._keep:
+            self._say("Everything runs on. Next:")
+            self._say(f"  export KUBECONFIG={stack.control_plane.kubeconfig} PATH={_tools(stack)}:$PATH")
+            self._say("  kubectl ecology explain dates-hasty")
+            self._say("  kubectl ecology tree")
+            self._say("  kubectl get decisions")
+            self._say("To end it: make demo-down")
+        else:
+            self._say("Next:")
+            self._say("  make demo KEEP=1            the same, and leave it running for you")
+            self._say("  less docs/quickstart.md     what you saw, step by step, and what to write yourself")
+            self._say("  kubectl ecology lint manifests/quickstart   check manifests without a cluster")
+
+    def _chapter(self, title: str) -> None:
+        self._console.print()
+        self._console.print(Rule(title, align="left"))
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY)) if path.is_relative_to(REPOSITORY) else str(path)
+
+
+def _tools(stack: Stack) -> str:
+    return f"{Path(sys.executable).parent}:{stack.control_plane.kubectl_program.parent}"
+
+
+def _expiry(specialist: Specialist) -> str:
+    expires = specialist.status.expires
+    return f" (can be restored until {expires:%Y-%m-%d %H:%M} UTC)" if expires else ""
+
+
+def main() -> int:
+    """Run the demo, or end one that was kept."""
+    parser = argparse.ArgumentParser(prog="python -m testbed.demo")
+    parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
+    parser.add_argument("--down", action="store_true", help="end what an earlier demo left running")
+    chosen = parser.parse_args()
+    warnings.simplefilter("ignore")
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    if chosen.down:
+        take_down(DIRECTORY / "run")
+        console.print("Nothing of the demo runs any more. Next: make demo")
+        return 0
+    try:
+        Demo(console, keep=chosen.keep).run()
+    except KeyboardInterrupt:
+        console.print("\nStopped; nothing is left running. Next: make demo")
+        return 130
+    except (ControlPlaneError, TookTooLong, prepare.DigestDiffers) as error:
+        console.print(f"\nThe demo failed: {error}", highlight=False, markup=False)
+        console.print(f"The logs are in {_shown(DIRECTORY / 'run' / 'logs')}. Next: make demo", highlight=False)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
