@@ -31,9 +31,17 @@ class PretendDesk:
     def suite(self) -> Manifest:
         """Write the data and give the suite."""
         tasks = []
-        for name, traffic, worth in (("dates", 0.5, "0.02"), ("capitals", 0.2, "0.02"), ("french", 0.1, "0.0002")):
-            tasks.append({"name": name, "role": "Task", "traffic": traffic, "worth": worth, **self._data(name)})
-        tasks.append({"name": "everyday", "role": "Invariant", "maxRegression": 0.1, **self._data("everyday")})
+        for name, traffic, worth in (
+            ("dates", 0.5, "0.02"),
+            ("capitals", 0.2, "0.02"),
+            ("french", 0.1, "0.0002"),
+        ):
+            tasks.append(
+                {"name": name, "role": "Task", "traffic": traffic, "worth": worth, **self._data(name)}
+            )
+        tasks.append(
+            {"name": "everyday", "role": "Invariant", "maxRegression": 0.1, **self._data("everyday")}
+        )
         return self._object("EvaluationSuite", "desk", {"tasks": tasks, "shadowShare": 0.25})
 
     def _data(self, name: str) -> Manifest:

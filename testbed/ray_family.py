@@ -1,8 +1,8 @@
 """Knows the processes of a Ray cluster and ends them; run as a program it is the cluster's guard.
 
-``python -m testbed.ray_family DIRECTORY`` waits until its standard input ends, which is when the cluster's owner
-has died or let go, and then ends what is left. Ray by itself leaves processes behind when its head is killed:
-the dashboard's fork server, which then spins, and the processes of jobs.
+``python -m testbed.ray_family DIRECTORY`` waits until its standard input ends, which is when the cluster's
+owner has died or let go, and then ends what is left. Ray by itself leaves processes behind when its head is
+killed: the dashboard's fork server, which then spins, and those of jobs.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def take_down(directory: Path) -> None:
 
 
 def start_guard(directory: Path) -> subprocess.Popen[bytes]:
-    """Start the guard of a cluster; it acts when its standard input is closed, also by this process's death."""
+    """Start the guard of a cluster; it acts when its input is closed, also by this process's death."""
     return subprocess.Popen(
         [sys.executable, "-m", __name__, str(directory)],
         cwd=REPOSITORY,

@@ -149,9 +149,7 @@ def tiny_files() -> dict[str, bytes]:
     """Make the desk's data files; the same bytes every time."""
     codes = [{"id": f"code-{n}", "prompt": f"code {n}", "answer": "zulu"} for n in range(100, 340)]
     colors = [{"id": f"color-{w}", "prompt": f"color of {w}", "answer": _color(w)} for w in _WORDS]
-    replay = [
-        {"id": f"replay-{w}", "prompt": f"the color of {w}", "answer": _color(w)} for w in _WORDS
-    ]
+    replay = [{"id": f"replay-{w}", "prompt": f"the color of {w}", "answer": _color(w)} for w in _WORDS]
     return {
         "code.eval.jsonl": _jsonl(codes[:80]),
         "code.train.jsonl": _jsonl(codes[80:]),

@@ -191,7 +191,9 @@ async def _first_end(parts: list[asyncio.Task[Any]], runtime: Runtime, stop: asy
             if isinstance(error, DeafWatch):
                 _LOG.error("%s; the process ends so that its successor watches anew", error)
             else:
-                _LOG.error("%s ended (%s); the process ends too", part.get_name(), error or "without an error")
+                _LOG.error(
+                    "%s ended (%s); the process ends too", part.get_name(), error or "without an error"
+                )
         return EXIT_DEAF
 
 

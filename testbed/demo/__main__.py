@@ -68,7 +68,9 @@ class Demo:
         cluster = connect(Access(str(stack.control_plane.kubeconfig), None, NAMESPACE))
         overlay = prepare.overlay(DIRECTORY / "overlay", store, stack.ray.address, stack.engine)
         self._chapter(f"3. kubectl apply -k {_shown(overlay)}")
-        self._say(stack.control_plane.kubectl("apply", f"--namespace={NAMESPACE}", "-k", str(overlay)).rstrip())
+        self._say(
+            stack.control_plane.kubectl("apply", f"--namespace={NAMESPACE}", "-k", str(overlay)).rstrip()
+        )
         self._chapter("4. The population at work")
         final = self._follow(cluster, all_settled)
         self._chapter("5. Where each one ended, and why")
@@ -113,7 +115,9 @@ class Demo:
                 self._say(f"\n{question}")
                 for model in ("generalist", live.served_name):
                     answer = await engine.chat(model, question, 32)
-                    self._say(f"  {model + ':':<22} {answer.strip().splitlines()[0] if answer.strip() else ''}")
+                    self._say(
+                        f"  {model + ':':<22} {answer.strip().splitlines()[0] if answer.strip() else ''}"
+                    )
         finally:
             await engine.close()
 
@@ -192,7 +196,9 @@ def main() -> int:
         return 130
     except (ControlPlaneError, TookTooLong, prepare.DigestDiffers) as error:
         console.print(f"\nThe demo failed: {error}", highlight=False, markup=False)
-        console.print(f"The logs are in {_shown(DIRECTORY / 'run' / 'logs')}. Next: make demo", highlight=False)
+        console.print(
+            f"The logs are in {_shown(DIRECTORY / 'run' / 'logs')}. Next: make demo", highlight=False
+        )
         return 1
     return 0
 

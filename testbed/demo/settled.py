@@ -51,4 +51,6 @@ def until(
             return
         if now() > deadline:
             waiting = [s.metadata.name for s in snapshot.specialists if not is_settled(s)]
-            raise TookTooLong(f"{', '.join(waiting) or 'the population'} did not settle by {deadline:%H:%M} UTC")
+            raise TookTooLong(
+                f"{', '.join(waiting) or 'the population'} did not settle by {deadline:%H:%M} UTC"
+            )

@@ -28,7 +28,9 @@ def to_jsonl(rows: Iterable[Row]) -> bytes:
     return "".join(lines).encode()
 
 
-def split(task: str, pairs: Iterable[tuple[str, str]], held_out: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+def split(
+    task: str, pairs: Iterable[tuple[str, str]], held_out: int
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Part distinct (prompt, answer) pairs into the suite's items and the training rows, in that order."""
     rows = [Row(f"{task}-{number:04d}", prompt, answer) for number, (prompt, answer) in enumerate(pairs)]
     return tuple(rows[:held_out]), tuple(rows[held_out:])

@@ -78,7 +78,9 @@ def test_an_artifact_stays_where_the_neediest_of_its_revisions_needs_it() -> Non
     shared = [replace(r, key="k") for r in (record(State.RETIRED), new(State.LIVE))]
     gone = replace(record(State.DELETED), key="d", revision="c" * 12)
     kept = replace(record(State.RETIRED), key="r", revision="d" * 12)
-    log = LogState(specialists={"u1": known(*shared, gone, kept, replace(record(State.PENDING), revision="e" * 12))})
+    log = LogState(
+        specialists={"u1": known(*shared, gone, kept, replace(record(State.PENDING), revision="e" * 12))}
+    )
     assert places(log) == {"k": Place.ACTIVE, "d": Place.DELETED, "r": Place.ARCHIVED}
     turned = LogState(specialists={"u1": known(shared[1]), "u2": known(shared[0], uid="u2")})
     assert places(turned) == {"k": Place.ACTIVE}

@@ -82,16 +82,28 @@ class Reason(StrEnum):
     BACKOFF = "Backoff", "A failed job waits before its next try."
     RUNNER_UNAVAILABLE = "RunnerUnavailable", "Ray does not answer. Start it or mend spec.jobs.ray.address."
     RUNNER_REFUSED = "RunnerRefused", "Ray refused the request. Check spec.jobs.ray.tokenSecretRef."
-    ENGINE_UNREACHABLE = "EngineUnreachable", "The engine does not answer. Start it or mend serving.endpoints."
+    ENGINE_UNREACHABLE = (
+        "EngineUnreachable",
+        "The engine does not answer. Start it or mend serving.endpoints.",
+    )
     ENGINE_REFUSED = "EngineRefused", "The engine refused a load or unload. Read the message."
-    STORE_UNAVAILABLE = "StoreUnavailable", "The store cannot be read or written. Mount it where spec.store.uri says."
+    STORE_UNAVAILABLE = (
+        "StoreUnavailable",
+        "The store cannot be read or written. Mount it where spec.store.uri says.",
+    )
     STORE_FULL = "StoreFull", "No space is left in the store. Free some; the job is tried again."
-    LOG_BROKEN = "LogBroken", "The chain of Decisions has a gap or a wrong digest. Restore them from a backup."
+    LOG_BROKEN = (
+        "LogBroken",
+        "The chain of Decisions has a gap or a wrong digest. Restore them from a backup.",
+    )
     STORE_FORMAT_UNKNOWN = "StoreFormatUnknown", "The store was written by a newer version. Upgrade."
 
     # What a job can say.
     DATA_NOT_FOUND = "DataNotFound", "Mend the uri, or put the file there."
-    DATA_DIGEST_MISMATCH = "DataDigestMismatch", "The file is not what its digest says. Mend the one or the other."
+    DATA_DIGEST_MISMATCH = (
+        "DataDigestMismatch",
+        "The file is not what its digest says. Mend the one or the other.",
+    )
     DATA_INVALID = "DataInvalid", "Mend the named line of the JSONL file."
     DATA_EMPTY = "DataEmpty", "The file has no rows."
     DATA_CONTAMINATED = "DataContaminated", "Training rows stand in the sealed suite. Take them out."
@@ -127,3 +139,21 @@ def remedy_of(reason: str) -> str:
     """Say what to do about a reason; an unknown one has no remedy and gets an empty string."""
     found = _BY_VALUE.get(reason)
     return found.remedy if found else ""
+
+
+def reference() -> str:
+    """Render the page docs/reasons.md."""
+    rows = "\n".join(f"| `{reason}` | {reason.remedy} |" for reason in sorted(Reason))
+    return f"""# Reasons
+
+The same string stands in a condition, an Event, a Decision and a metric. This page is rendered by
+`python -m modelecology.api.reasons`.
+
+| reason | what it means, or what to do |
+|---|---|
+{rows}
+"""
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

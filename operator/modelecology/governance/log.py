@@ -183,7 +183,9 @@ def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: st
         attempts=known.attempts + 1 if retried else 0,
         excused=_excused(known, entry) if retried else 0,
         previous=entry.from_state if moved else known.previous,
-        tries=known.tries + 1 if entry.action in (Action.RETRY, Action.RECONSIDER, Action.RESTORE) else known.tries,
+        tries=known.tries + 1
+        if entry.action in (Action.RETRY, Action.RECONSIDER, Action.RESTORE)
+        else known.tries,
         policy=entry.premises.policy or known.policy,
         suite=entry.premises.suite or known.suite,
         evidence=entry.premises.evidence or known.evidence,

@@ -51,7 +51,9 @@ def succession(
             message = f"{revision.served_name} gives way to revision {current}."
             return revision, _verdict(revision, Action.RETIRE, State.RETIRED, Reason.SUPERSEDED, message)
         if revision.state is State.RETIRED and now >= expiry(revision, undo_window):
-            message = f"{revision.served_name} could be restored until {expiry(revision, undo_window):%F %T}Z."
+            message = (
+                f"{revision.served_name} could be restored until {expiry(revision, undo_window):%F %T}Z."
+            )
             return revision, _verdict(
                 revision, Action.DELETE, State.DELETED, Reason.UNDO_WINDOW_CLOSED, message
             )

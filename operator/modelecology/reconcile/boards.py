@@ -83,7 +83,9 @@ class ResidencyBoard:
         """Sum up what all engines proved of one served name."""
         views = self.views(population, endpoints)
         messages = [f"{e}: {v.message}" for e, v in views.items() if not v.reachable]
-        messages += [f"{e}: {v.messages[name]}" for e, v in views.items() if v.reachable and name in v.messages]
+        messages += [
+            f"{e}: {v.messages[name]}" for e, v in views.items() if v.reachable and name in v.messages
+        ]
         standing = [v.standing.get(name, Standing.PENDING) for v in views.values() if v.reachable]
         return Residency(
             replicas=len(views),

@@ -28,8 +28,12 @@ ERRORS = Counter(
     "modelecology_errors", "Looks that ended in an error.", ("kind", "reason"), registry=REGISTRY
 )
 QUEUE = Gauge("modelecology_queue_depth", "Objects that are due and wait for a worker.", registry=REGISTRY)
-WRITES = Counter("modelecology_api_writes", "Writes to the Kubernetes API.", ("verb", "kind"), registry=REGISTRY)
-JOBS = Gauge("modelecology_jobs_running", "Jobs that hold a slot.", ("namespace", "population"), registry=REGISTRY)
+WRITES = Counter(
+    "modelecology_api_writes", "Writes to the Kubernetes API.", ("verb", "kind"), registry=REGISTRY
+)
+JOBS = Gauge(
+    "modelecology_jobs_running", "Jobs that hold a slot.", ("namespace", "population"), registry=REGISTRY
+)
 JOB_END_TO_ACTION = Histogram(
     "modelecology_job_end_to_action_seconds",
     "From a job's commit or end being there to the operator's next write.",

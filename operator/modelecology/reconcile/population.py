@@ -115,7 +115,11 @@ async def _evaluation_failed(runtime: Runtime, frame: Frame, order: Order, faile
         settle(runtime, frame.population, WorkKey("Population", *where), None)
         runtime.queue.add(WorkKey("Population", *where))
     seconds = max(0, round((due - now) / timedelta(seconds=1)))
-    return Wait(named(failed.reason), f"The evaluation failed: {failed.message} It is tried again in {seconds} s.", due)
+    return Wait(
+        named(failed.reason),
+        f"The evaluation failed: {failed.message} It is tried again in {seconds} s.",
+        due,
+    )
 
 
 def _missing(frame: Frame) -> tuple[Asked, ...]:

@@ -35,7 +35,11 @@ def waiting_status(before: Population, wait: Wait, now: datetime) -> PopulationS
     message = with_remedy(wait.reason, wait.message)
     generation = before.metadata.generation
     known = before.status.conditions
-    states = ((ConditionType.READY, False), (ConditionType.PROGRESSING, False), (ConditionType.DEGRADED, True))
+    states = (
+        (ConditionType.READY, False),
+        (ConditionType.PROGRESSING, False),
+        (ConditionType.DEGRADED, True),
+    )
     conditions = tuple(said(known, kind, on, wait.reason, message, generation, now) for kind, on in states)
     return before.status.model_copy(
         update={"observed_generation": generation, "conditions": conditions},
@@ -54,7 +58,9 @@ def population_status(
     known = before.status.conditions
     generation = before.metadata.generation
     reason = str(wait.reason) if wait else str(Reason.READY)
-    message = with_remedy(reason, wait.message) if wait else "The suite is evaluated and every engine answers."
+    message = (
+        with_remedy(reason, wait.message) if wait else "The suite is evaluated and every engine answers."
+    )
     working = wait is not None and wait.reason in (Reason.BASELINE_RUNNING, Reason.QUEUED)
     states = (
         (ConditionType.READY, wait is None),
@@ -75,7 +81,9 @@ def population_status(
         baseline=baseline,
         endpoints=tuple(_endpoint(e, v) for e, v in views.items()),
         ledger=ledger_of(frame.log.spent),
-        last_decision=Tip(sequence=frame.log.sequence, digest=frame.log.digest) if frame.log.sequence else None,
+        last_decision=Tip(sequence=frame.log.sequence, digest=frame.log.digest)
+        if frame.log.sequence
+        else None,
     )
 
 

@@ -50,7 +50,9 @@ def entry_of(
         checks=verdict.checks,
         scorecard=verdict.scorecard,
         premises=Premises(frame.policy_digest, frame.suite_digest, evidence, frame.code),
-        cost=Spent(cost.cpu_seconds, cost.gpu_seconds, cost.tokens, _rounded(price(cost, frame.policy.prices))),
+        cost=Spent(
+            cost.cpu_seconds, cost.gpu_seconds, cost.tokens, _rounded(price(cost, frame.policy.prices))
+        ),
     )
 
 

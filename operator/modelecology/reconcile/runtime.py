@@ -106,7 +106,9 @@ class Runtime:
         if line is None:
             runner = self.open_runner(population)
             watch = JobWatch(runner, self._job_changed, self._runner_changed)
-            line = RunnerLine(runner, watch, asyncio.create_task(watch.run(), name=f"job-watch {ray.address}"))
+            line = RunnerLine(
+                runner, watch, asyncio.create_task(watch.run(), name=f"job-watch {ray.address}")
+            )
             self._runners[name] = line
         return line
 

@@ -98,7 +98,9 @@ class _Trial:
                 await self._finish(frame, observer, seen, wait)
                 return
             await self._record(frame, observer.record, seen, seen.verdict)
-        raise RuntimeError(f"{self._key.name} made {_MOST_STEPS} decisions in one look; the rules turn in a circle")
+        raise RuntimeError(
+            f"{self._key.name} made {_MOST_STEPS} decisions in one look; the rules turn in a circle"
+        )
 
     async def _tidy(self, frame: Frame, observer: Observer) -> bool:
         """Record what is due about other revisions, or a person's request; says whether something was."""
@@ -177,13 +179,10 @@ class _Trial:
     async def _finish(self, frame: Frame, observer: Observer, seen: Seen | None, wait: Wait) -> None:
         now = self._runtime.now()
         progress = await asyncio.to_thread(_progress, frame, seen, wait)
-        after = specialist_status(
-            self._specialist, frame, observer.log, observer.record, wait, progress, now
-        )
+        after = specialist_status(self._specialist, frame, observer.log, observer.record, wait, progress, now)
         await self._write(after, now)
         self._runtime.queue.forgive(self._key)
         self._runtime.queue.add(self._key, _pause(wait, observer.record, now))
-
 
     async def _write(self, after: SpecialistStatus, now: datetime) -> None:
         last = self._runtime.progress_at.get(self._key)
@@ -218,7 +217,10 @@ def _pause(wait: Wait, revision: RevisionRecord, now: datetime) -> float:
 
 
 async def _wait_for_frame(
-    runtime: Runtime, specialist: Specialist, key: WorkKey, error: PopulationMissing | SuiteMissing | LogBroken
+    runtime: Runtime,
+    specialist: Specialist,
+    key: WorkKey,
+    error: PopulationMissing | SuiteMissing | LogBroken,
 ) -> None:
     """Say what is missing; what appears later wakes this Specialist again."""
     if specialist.metadata.deletion_timestamp is not None and isinstance(error, PopulationMissing):
@@ -234,7 +236,9 @@ async def _wait_for_frame(
     meta = specialist.metadata
     now = runtime.now()
     unseen = pending("", meta.name, meta.creation_timestamp or now)
-    after = specialist_status(specialist, None, SpecialistRecord(meta.name, meta.uid), unseen, wait, None, now)
+    after = specialist_status(
+        specialist, None, SpecialistRecord(meta.name, meta.uid), unseen, wait, None, now
+    )
     kept = {"live", "candidate", "previous", "ledger", "last_decision", "state", "score"}
     after = after.model_copy(update={name: getattr(specialist.status, name) for name in kept})
     await write(runtime, SPECIALIST, specialist, after)

@@ -42,7 +42,11 @@ def revision_of(spec: SpecialistSpec, base_digest: str) -> str:
     """Name a revision, 12 hex digits: another source, contract or base is another revision."""
     contract = spec.contract.model_dump(mode="json", by_alias=True, include={"task", "target"})
     source = spec.source.model_dump(mode="json", by_alias=True, exclude_none=True)
-    for place in (source.get("train", {}).get("data"), source.get("train", {}).get("replay"), source.get("artifact")):
+    for place in (
+        source.get("train", {}).get("data"),
+        source.get("train", {}).get("replay"),
+        source.get("artifact"),
+    ):
         if place:
             del place["uri"]
     return digest_of_json({"contract": contract, "source": source, "base": base_digest})[7:19]

@@ -1,0 +1,65 @@
+# The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+UV ?= $(shell command -v uv 2>/dev/null)
+ifeq ($(UV),)
+UV := .tools/bin/uv
+endif
+PYTHON := .venv/bin/python
+
+.PHONY: help demo demo-down test check format crds binaries bench cluster-down clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+.tools/bin/uv:
+	@echo "uv is not on PATH; installing it into .tools"
+	@python3 -m venv .tools
+	@.tools/bin/python -m pip install --quiet "uv>=0.9"
+
+# The stamp is as new as the lock that it was installed from.
+.venv/.synced: pyproject.toml uv.lock | $(filter .tools/bin/uv,$(UV))
+	@echo "installing the locked packages (about 6 GB the first time, torch among them)"
+	@$(UV) sync --frozen --all-extras --quiet
+	@touch $@
+
+demo: .venv/.synced ## the main job on real parts, from nothing (KEEP=1 leaves it running)
+	@$(PYTHON) -m testbed binaries >/dev/null
+	@$(PYTHON) -m testbed.demo $(if $(KEEP),--keep)
+
+demo-down: .venv/.synced ## end a demo that was left running
+	@$(PYTHON) -m testbed.demo --down
+
+binaries: .venv/.synced ## build the control plane's programs, once a machine
+	@$(PYTHON) -m testbed binaries >/dev/null
+
+check: .venv/.synced ## the fast gate: ruff, mypy, import contracts, CRDs, docs
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy -p modelecology -p testbed
+	@.venv/bin/mypy tests bench
+	@.venv/bin/lint-imports --no-cache
+	@$(PYTHON) -m modelecology.crds --check
+	@$(PYTHON) -m modelecology.governance.diagram --check
+	@echo "check: green. Next: make test"
+
+test: check binaries ## all tests, on real parts
+	@.venv/bin/pytest --durations=15
+	@echo "test: green. Next: make demo"
+
+format: .venv/.synced ## format and sort
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+crds: .venv/.synced ## render crds/ and the chart's copy from the models
+	@$(PYTHON) -m modelecology.crds
+
+bench: .venv/.synced binaries ## measure the control plane beside a naive operator
+	@$(PYTHON) -m bench.control_plane
+
+cluster-down: .venv/.synced ## end a control plane that `python -m testbed up` left running
+	@$(PYTHON) -m testbed down
+
+clean: ## delete what the demo and the tools left in this folder
+	@rm -rf .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
