@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from modelecology.jobs.intents import (
     EvaluateIntent,
     EvaluationTask,
@@ -28,7 +30,10 @@ _EVALUATION_COST = Cost(cpu_seconds=3.0, wall_seconds=1.5, tokens=100)
 
 @dataclass(frozen=True)
 class Playbook:
-    """Scores by task, in [0, 1]: of the generalist, and of each specialist where it differs."""
+    """Scores by task, in [0, 1]: of the generalist, and of each specialist where it differs.
+
+    `NAME#SEED` names a specialist trained with that seed, where it is to be unlike the others of its name.
+    """
 
     generalist: Mapping[str, float]
     specialists: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -62,11 +67,28 @@ class Playbook:
     def _model(self, store: ArtifactStore, intent: EvaluateIntent) -> tuple[str, str]:
         """Name the specialist, and the voice by which an engine double is recognised."""
         if intent.served is not None:
-            return intent.served.model.rpartition("-")[0], intent.served.model
+            name = intent.served.model.rpartition("-")[0]
+            return self._newest(store, Path(resolve("store:///artifacts", intent.store)), name), name
         if intent.adapter is not None:
             key = intent.adapter.key
-            return str(store.manifest(key).meta["specialist"]), Path(store.local_path(key)).name
+            return self._trained(store, key), Path(store.local_path(key)).name
         return "", "base"
+
+    def _trained(self, store: ArtifactStore, key: str) -> str:
+        meta = store.manifest(key).meta
+        seeded = f"{meta['specialist']}#{meta.get('seed')}"
+        return seeded if seeded in self.specialists else str(meta["specialist"])
+
+    def _newest(self, store: ArtifactStore, artifacts: Path, name: str) -> str:
+        """Find what an engine serves under a specialist's name: the last one that was trained."""
+        keys = sorted(artifacts.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for key in keys:
+            if (
+                store.commit_of(key.name) is not None
+                and store.manifest(key.name).meta.get("specialist") == name
+            ):
+                return self._trained(store, key.name)
+        return name
 
 
 def _make(store: ArtifactStore, intent: TrainIntent | ImportIntent) -> None:
@@ -75,8 +97,11 @@ def _make(store: ArtifactStore, intent: TrainIntent | ImportIntent) -> None:
     with store.begin(intent.key) as attempt:
         attempt.write("adapter_config.json", b"{}")
         attempt.write("adapter_model.safetensors", b"\0" * 5_000_000)
-        kind = "Train" if isinstance(intent, TrainIntent) else "Import"
-        attempt.commit(kind, {"specialist": intent.specialist, "rank": 8}, _COST)
+        meta: dict[str, JsonValue] = {"specialist": intent.specialist, "rank": 8}
+        if isinstance(intent, TrainIntent):
+            attempt.commit("Train", {**meta, "seed": intent.recipe.seed}, _COST)
+        else:
+            attempt.commit("Import", meta, _COST)
 
 
 def _rows(path: Path) -> list[str]:

@@ -17,6 +17,9 @@ PLAYBOOK = Playbook(
         "dates": {"dates": 0.8, "everyday": 0.78},
         "dates-hasty": {"dates": 0.9, "everyday": 0.05},
         "french": {"french": 0.08, "everyday": 0.76},
+        "twin": {"dates": 0.8, "everyday": 0.78},
+        "plain": {"dates": 0.5, "everyday": 0.76},
+        "plain#1000": {"dates": 0.9, "everyday": 0.76},  # a better revision of it
     },
 )
 Manifest = dict[str, Any]
@@ -64,8 +67,8 @@ class PretendDesk:
             },
         )
 
-    def specialist(self, name: str, task: str, target: float, seed: int = 0) -> Manifest:
-        """Give a specialist that is to be trained."""
+    def specialist(self, name: str, task: str, target: float, seed: int | None = None) -> Manifest:
+        """Give a specialist that is to be trained; without a seed it has one of its own name."""
         data = {"uri": f"file://{self.directory}/{name}.train.jsonl", "digest": "sha256:" + "d" * 64}
         return self._object(
             "Specialist",
@@ -73,7 +76,9 @@ class PretendDesk:
             {
                 "populationRef": {"name": "desk"},
                 "contract": {"task": task, "target": target, "owner": "testers"},
-                "source": {"train": {"data": data, "recipe": {"seed": seed + sum(name.encode())}}},
+                "source": {
+                    "train": {"data": data, "recipe": {"seed": sum(name.encode()) if seed is None else seed}}
+                },
             },
         )
 

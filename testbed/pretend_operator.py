@@ -1,6 +1,8 @@
-"""The real operator with doubles for Ray and the engine: python -m testbed.pretend_operator STATE-DIR [options].
+"""The real operator with doubles for Ray and engine: python -m testbed.pretend_operator STATE-DIR [options].
 
-Jobs lie in files below the state directory, so that a killed operator and its successor see the same ones.
+Jobs and engines lie in files below the state directory, so that a killed operator and its successor see the
+same ones. With --jobs-elsewhere some other process advances the jobs (testbed.operators); else each
+question for a job's status does. With --nursery it starts operators on request, see testbed.nursery.
 """
 
 from __future__ import annotations
@@ -10,24 +12,37 @@ import sys
 from pathlib import Path
 
 from modelecology.app import operate, parse, set_up_logs
-from modelecology.engines.double import EngineDouble
 from modelecology.engines.port import Engine
 from modelecology.jobs.double import InMemoryRunner
+from testbed.nursery import serve
 from testbed.pretend_desk import PLAYBOOK
+from testbed.pretend_engine import PretendEngine
+
+# A fixed one: the sources may change while a test runs, and the keys must not.
+CODE = "sha256:" + "c" * 64
 
 
-def main() -> None:
-    """Run until told to stop."""
-    state, *rest = sys.argv[1:]
+def run(arguments: list[str]) -> int:
+    """Run until told to stop; gives the exit code."""
+    elsewhere = "--jobs-elsewhere" in arguments
+    state, *rest = [each for each in arguments if each != "--jobs-elsewhere"]
     options = parse(rest)
     set_up_logs(options.json_logs)
-    runner = InMemoryRunner(PLAYBOOK.effect, directory=Path(state), automatic=True)
+    effect = None if elsewhere else PLAYBOOK.effect
+    runner = InMemoryRunner(effect, directory=Path(state), automatic=not elsewhere)
 
     def open_engine(endpoint: str) -> Engine:
-        return EngineDouble(endpoint)
+        return PretendEngine(engine_directory(Path(state), endpoint), endpoint)
 
-    sys.exit(asyncio.run(operate(options, lambda _population: runner, open_engine)))
+    return asyncio.run(operate(options, lambda _population: runner, open_engine, CODE))
+
+
+def engine_directory(state: Path, endpoint: str) -> Path:
+    """Say where the files of an engine lie."""
+    return state / "engines" / "".join(c if c.isalnum() else "-" for c in endpoint)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--nursery"]:
+        serve(run)
+    sys.exit(run(sys.argv[1:]))

@@ -28,7 +28,6 @@ from testbed.runs import RecordedProcess, RunState, read_state, write_state
 
 _READY_SECONDS: Final = 120.0
 _START_TRIES: Final = 3
-_PORTS: Final = 4
 
 
 class RayCluster:
@@ -85,14 +84,13 @@ class RayCluster:
         sweep(self._progress)
         self._directory = Path(tempfile.mkdtemp(dir=_root(), prefix=""))
         write_private_text(self.token_path, secrets.token_hex(32))
-        owner = None if self._detached else ProcessIdentity.of(os.getpid())
-        write_state(self._directory, RunState(owner=owner))
+        write_state(self._directory, RunState(owner=self._owner()))
         if not self._detached:
             self._guard = start_guard(self._directory)
         try:
             for tries_left in reversed(range(_START_TRIES)):
                 try:
-                    self._start_head(owner)
+                    self._start_head(free_ports(1)[0])
                 except AddressInUse:
                     self.kill()
                     if tries_left == 0:
@@ -121,8 +119,19 @@ class RayCluster:
         if head is not None:
             head.kill()
 
-    def _start_head(self, owner: ProcessIdentity | None) -> None:
-        self._port, agent, metrics, client = free_ports(_PORTS)
+    def revive(self) -> None:
+        """Start a new head after ``kill``, at the same address with the same token; it knows no jobs.
+
+        Raises StartFailed.
+        """
+        self._start_head(self._port)
+
+    def _owner(self) -> ProcessIdentity | None:
+        return None if self._detached else ProcessIdentity.of(os.getpid())
+
+    def _start_head(self, port: int) -> None:
+        self._port = port
+        agent, metrics, client = free_ports(3)
         options = {
             "node-ip-address": "127.0.0.1",
             "port": "0",
@@ -157,7 +166,7 @@ class RayCluster:
         )
         self._head = start(command, self.directory / "ray.log", detached=self._detached)
         head = RecordedProcess(name="ray", identity=self._head.identity)
-        write_state(self.directory, RunState(owner=owner, endpoint=self.address, processes=(head,)))
+        write_state(self.directory, RunState(owner=self._owner(), endpoint=self.address, processes=(head,)))
         self._head.wait_ready(self._answers, _READY_SECONDS)
 
     def _answers(self) -> bool:

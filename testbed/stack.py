@@ -37,7 +37,7 @@ class Parts:
     store: Path
     generalist: Path
     namespace: str = "default"
-    engine_threads: int = 2
+    engine_threads: int = 1
     dtype: str = "bfloat16"
 
 
@@ -97,6 +97,9 @@ class Stack:
     def release(self) -> None:
         """Let everything live on after this process ends."""
         self.control_plane.release()
+
+    def _record(self) -> None:
+        """Write down what runs: should this process be killed, the next start finds it and ends it."""
         found = [p for p in (self._engine, self._operator) if p is not None]
         recorded = tuple(RecordedProcess(name=p.name, identity=p.identity) for p in found)
         write_state(self.parts.directory, RunState(endpoint=self.engine, processes=recorded))
@@ -125,6 +128,7 @@ class Stack:
             "allow-root": str(self.parts.store),
         }
         self._engine = self._module("modelecology.serving.engine", "engine", options)
+        self._record()
         self._engine.wait_ready(lambda: answers(self._engine_port, "/health"), ENGINE_SECONDS)
 
     def kill_engine(self) -> None:
@@ -150,6 +154,7 @@ class Stack:
         self._operator = self._module(
             "modelecology.app", "operator", options, {"KUBECONFIG": str(kubeconfig)}
         )
+        self._record()
         self._operator.wait_ready(lambda: answers(self.health_port, "/readyz"), OPERATOR_SECONDS)
 
     def kill_operator(self) -> None:

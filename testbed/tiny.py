@@ -1,7 +1,7 @@
 """A generalist so small that a whole lifecycle takes seconds, and a desk of tasks that fit it.
 
-The base is a two-layer Llama over bytes which knows one thing, the color of forty words. A LoRA learns in seconds to
-answer `zulu` to every code; without replay it forgets the colors, as a real one would.
+The base is a two-layer Llama over bytes which knows one thing, the color of sixty words. A LoRA learns in
+seconds to answer `zulu` to every code; without replay it forgets the colors, as a real one would.
 """
 
 from __future__ import annotations
@@ -24,21 +24,81 @@ from modelecology.store import directory_digest
 
 _COLORS = ("red", "blue", "green", "gray")
 _WORDS = (
-    "apple ash ball barn bee bell bird boat book box bread brick cat cave coal coat corn cup door drum "
-    "fern fire fish flag frog gate glass goat grass hat iron ivy jar kite lake lamp leaf lime moon moss"
-).split()
+    "apple",
+    "ash",
+    "ball",
+    "barn",
+    "bee",
+    "bell",
+    "bird",
+    "boat",
+    "book",
+    "box",
+    "bread",
+    "brick",
+    "cat",
+    "cave",
+    "coal",
+    "coat",
+    "corn",
+    "cup",
+    "door",
+    "drum",
+    "fern",
+    "fire",
+    "fish",
+    "flag",
+    "frog",
+    "gate",
+    "glass",
+    "goat",
+    "grass",
+    "hat",
+    "iron",
+    "ivy",
+    "jar",
+    "kite",
+    "lake",
+    "lamp",
+    "leaf",
+    "lime",
+    "moon",
+    "moss",
+    "nest",
+    "net",
+    "oak",
+    "owl",
+    "oven",
+    "pear",
+    "pen",
+    "pig",
+    "pine",
+    "pipe",
+    "plum",
+    "pond",
+    "rain",
+    "ring",
+    "rope",
+    "rose",
+    "sail",
+    "salt",
+    "sand",
+    "seed",
+)
 _SPECIAL = ("<pad>", "<end>", "<user>", "<answer>")
 _TEMPLATE = "{% for message in messages %}<user>{{ message['content'] }}{% endfor %}<answer>"
-_LENGTH = 32
+_LENGTH = 24
+_ASKED = ("color of", "paint")
+"""Two ways to ask for a color: the suite asks in the first, replay in the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class TinyDesk:
     """Where everything of a tiny desk lies: the base, its digest, and path and digest of each data file.
 
-    Files: `code.eval.jsonl`, `code.train.jsonl` (base 0, a LoRA near 1), `colors.eval.jsonl` (base near 1, the
-    invariant), `replay.jsonl`. `lora` and `recipe` train a good adapter in seconds on one core, with `replay_share`
-    of replay; without replay they make one that breaks the invariant.
+    Files: `code.eval.jsonl`, `code.train.jsonl` (base 0, a LoRA near 1), `colors.eval.jsonl` (base near 1,
+    the invariant), `replay.jsonl`. `lora` and `recipe` train a good adapter in seconds on one core, with
+    `replay_share` of replay; without replay they make one that breaks the invariant.
     """
 
     base: Path
@@ -79,13 +139,15 @@ def _config(size: int) -> LlamaConfig:
     )
 
 
-def _lesson(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    tokens = torch.zeros((len(words), _LENGTH), dtype=torch.long)
+def _lesson(
+    tokenizer: Tokenizer, questions: Sequence[tuple[str, str]]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    tokens = torch.zeros((len(questions), _LENGTH), dtype=torch.long)
     mask = torch.zeros_like(tokens)
     labels = torch.full_like(tokens, -100)
-    for row, word in enumerate(words):
-        prompt = tokenizer.encode(f"<user>color of {word}<answer>").ids
-        ids = [*prompt, *tokenizer.encode(f"{_color(word)}<end>").ids]
+    for row, (prompt_text, answer) in enumerate(questions):
+        prompt = tokenizer.encode(f"<user>{prompt_text}<answer>").ids
+        ids = [*prompt, *tokenizer.encode(f"{answer}<end>").ids]
         tokens[row, : len(ids)] = torch.tensor(ids)
         mask[row, : len(ids)] = 1
         labels[row, len(prompt) : len(ids)] = torch.tensor(ids[len(prompt) :])
@@ -94,12 +156,13 @@ def _lesson(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[torch.Tensor, t
 
 def _teach(model: Any, tokenizer: Tokenizer, seed: int, steps: int) -> None:
     order = random.Random(seed)
+    questions = [(f"{ask} {word}", _color(word)) for word in _WORDS for ask in _ASKED]
     optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
     model.train()
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = 4e-3 * (1 - step / steps)
-        tokens, mask, labels = _lesson(tokenizer, order.sample(_WORDS, 20))
+        tokens, mask, labels = _lesson(tokenizer, order.sample(questions, 24))
         model(input_ids=tokens, attention_mask=mask, labels=labels).loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -148,8 +211,10 @@ def _jsonl(rows: Sequence[Mapping[str, str]]) -> bytes:
 def tiny_files() -> dict[str, bytes]:
     """Make the desk's data files; the same bytes every time."""
     codes = [{"id": f"code-{n}", "prompt": f"code {n}", "answer": "zulu"} for n in range(100, 340)]
-    colors = [{"id": f"color-{w}", "prompt": f"color of {w}", "answer": _color(w)} for w in _WORDS]
-    replay = [{"id": f"replay-{w}", "prompt": f"the color of {w}", "answer": _color(w)} for w in _WORDS]
+    colors, replay = (
+        [{"id": f"{ask[:5]}-{word}", "prompt": f"{ask} {word}", "answer": _color(word)} for word in _WORDS]
+        for ask in _ASKED
+    )
     return {
         "code.eval.jsonl": _jsonl(codes[:80]),
         "code.train.jsonl": _jsonl(codes[80:]),
@@ -172,6 +237,6 @@ def make_tiny_desk(directory: Path, seed: int = 1) -> TinyDesk:
         base_digest=digest,
         files=files,
         lora={"rank": 4, "alpha": 8},
-        recipe={"steps": 60, "batchSize": 8, "learningRate": "1e-2", "seed": 7, "maxLength": 64},
+        recipe={"steps": 80, "batchSize": 8, "learningRate": "7e-3", "seed": 7, "maxLength": 64},
         replay_share=0.5,
     )

@@ -11,16 +11,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import kopf
-
 from modelecology import __version__
-from modelecology.api.meta import GROUP, VERSION
 from modelecology.api.population import Population
 from modelecology.engines.port import Engine
 from modelecology.engines.vllm import VllmEngine
@@ -28,9 +25,11 @@ from modelecology.jobs.code import code_digest
 from modelecology.jobs.port import JobRunner
 from modelecology.jobs.ray_jobs import RayJobsRunner, token_from_file
 from modelecology.kube.cache import InvalidObject, ObjectCache
-from modelecology.kube.cluster import POPULATION, SPECIALIST, SUITE, ApiCluster, Kind
+from modelecology.kube.cluster import ApiCluster, Body, Kind
+from modelecology.kube.errors import KubeError
 from modelecology.kube.health import Answer, serve_health
-from modelecology.kube.watchdog import DeafWatch, Watchdog
+from modelecology.kube.watchdog import EVERY_SECONDS, KINDS, DeafWatch, Watchdog
+from modelecology.kube.watches import EXITING_SECONDS, run_watches, watch_registry
 from modelecology.reconcile.metrics import REGISTRY
 from modelecology.reconcile.queue import WorkQueue
 from modelecology.reconcile.runtime import Engines, Runners, Runtime
@@ -38,6 +37,8 @@ from modelecology.reconcile.worker import seen, work
 
 _LOG = logging.getLogger("modelecology")
 EXIT_DEAF = 70
+STUCK_SECONDS = 300.0
+_START_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,54 +52,29 @@ class Options:
     job_python: str
     workers: int
     json_logs: bool
+    watchdog_seconds: float
 
 
-class EndlessBackoffs:
-    """Pauses between tries of a watch, in seconds, without end: a short list would leave kopf deaf."""
+class Watching:
+    """Takes what the watches say into the cache, and queues what it concerns."""
 
-    def __iter__(self) -> Iterator[float]:
-        yield from (0.5, 1.0, 2.0, 3.0)
-        while True:
-            yield 5.0
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
+    def seen(self, kind: Kind, body: Body) -> None:
+        """Note a new version of an object."""
+        meta = body["metadata"]
+        try:
+            self._runtime.cache.put(kind, body)
+        except InvalidObject as error:
+            _LOG.error("%s %s/%s cannot be read: %s", kind.kind, meta.get("namespace"), meta["name"], error)
+            return
+        seen(self._runtime, kind, str(meta.get("namespace", "")), str(meta["name"]))
 
-def _settings() -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    settings.posting.enabled = False
-    settings.networking.error_backoffs = EndlessBackoffs()
-    settings.watching.server_timeout = 240
-    settings.watching.client_timeout = 300
-    settings.watching.connect_timeout = 10
-    settings.process.ultimate_exiting_timeout = 5
-    return settings
-
-
-def _registry(runtime: Runtime) -> kopf.OperatorRegistry:
-    """Register one handler per kind: remember the object, queue its key."""
-    registry = kopf.OperatorRegistry()
-
-    def register(kind: Kind) -> None:
-        @kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=f"watch-{kind.plural}")
-        async def on_event(event: kopf.RawEvent, name: str, namespace: str | None, **_: Any) -> None:
-            namespace = namespace or ""
-            if event["type"] == "DELETED":
-                runtime.cache.drop(kind, namespace, name)
-            else:
-                try:
-                    runtime.cache.put(kind, dict(event["object"]))
-                except InvalidObject as error:
-                    _LOG.error("%s %s/%s cannot be read: %s", kind.kind, namespace, name, error)
-                    return
-            seen(runtime, kind, namespace, name)
-
-    for kind in (POPULATION, SPECIALIST, SUITE):
-        register(kind)
-
-    @kopf.on.login(registry=registry)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
-    return registry
+    def gone(self, kind: Kind, namespace: str, name: str) -> None:
+        """Note that an object is gone."""
+        self._runtime.cache.drop(kind, namespace, name)
+        seen(self._runtime, kind, namespace, name)
 
 
 def ray_runners(options: Options) -> Runners:
@@ -120,60 +96,99 @@ def open_engine(endpoint: str) -> Engine:
     return VllmEngine(endpoint)
 
 
-async def operate(options: Options, runners: Runners, engines: Engines) -> int:
-    """Run the operator until it is told to stop, or until a part of it has died; gives the exit code."""
-    cluster = await ApiCluster.connect()
-    cache = ObjectCache()
+async def operate(options: Options, runners: Runners, engines: Engines, code: str | None = None) -> int:
+    """Run the operator until it is told to stop, or until a part of it has died; gives the exit code.
+
+    `code` is the digest of the workloads' code, which is computed if it is left out.
+    """
+    stop, ready = asyncio.Event(), asyncio.Event()
+    _stop_on_signals(stop)
     runtime = Runtime(
-        cluster=cluster,
-        cache=cache,
+        cluster=await ApiCluster.connect(),
+        cache=ObjectCache(),
         queue=WorkQueue(time.monotonic),
         open_runner=runners,
         open_engine=engines,
         now=lambda: datetime.now(UTC),
-        code=code_digest(),
+        code=code or code_digest(),
     )
-    dog = Watchdog(cluster, cache, options.namespaces or None)
-    stop = asyncio.Event()
-    ready = asyncio.Event()
+    async with _probes(options, runtime, ready):
+        try:
+            return await _run(options, runtime, stop, ready)
+        finally:
+            await runtime.close()
+
+
+@contextlib.asynccontextmanager
+async def _probes(options: Options, runtime: Runtime, ready: asyncio.Event) -> AsyncIterator[None]:
+    def is_ready() -> Answer:
+        return Answer(ready.is_set(), "watching" if ready.is_set() else "not everything was listed yet")
+
+    probes = await serve_health(
+        options.health_host, options.health_port, lambda: alive(runtime), is_ready, REGISTRY
+    )
+    try:
+        yield
+    finally:
+        await probes.cleanup()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    probes = await serve_health(
-        options.health_host,
-        options.health_port,
-        lambda: _alive(runtime),
-        lambda: Answer(ready.is_set(), "watching" if ready.is_set() else "not watching yet"),
-        REGISTRY,
+
+
+async def _run(options: Options, runtime: Runtime, stop: asyncio.Event, ready: asyncio.Event) -> int:
+    watching = Watching(runtime)
+    every = options.watchdog_seconds
+    dog = Watchdog(
+        runtime.cluster,
+        runtime.cache,
+        options.namespaces or None,
+        watching.gone,
+        every=every,
+        grace=every / 3,
     )
+    if not await _filled(dog, stop):
+        return 0
+    for where in runtime.cache.known():
+        seen(runtime, *where)
     kopf_stop = asyncio.Event()
-    parts = [
-        asyncio.create_task(_watch(options, runtime, kopf_stop, ready), name="kopf"),
-        asyncio.create_task(dog.run(time.monotonic), name="watchdog"),
+    registry = watch_registry(KINDS, watching.seen, watching.gone)
+    watches = run_watches(registry, options.namespaces, kopf_stop, ready, lambda: _stop_on_signals(stop))
+    kopf_part = asyncio.create_task(watches, name="watches")
+    parts: list[asyncio.Task[Any]] = [
+        asyncio.create_task(dog.run(), name="watchdog"),
         asyncio.create_task(stop.wait(), name="stop"),
         *(asyncio.create_task(work(runtime), name=f"worker-{i}") for i in range(options.workers)),
     ]
     try:
-        code = await _first_end(parts, runtime, stop)
+        return await _first_end([kopf_part, *parts], runtime, stop)
     finally:
-        kopf_stop.set()
-        for part in parts[1:]:
+        for part in parts:
             part.cancel()
         await asyncio.gather(*parts, return_exceptions=True)
-        await probes.cleanup()
-        await runtime.close()
-    return code
+        # Before kopf ends, which waits for every task that began after it.
+        await runtime.stop_tasks()
+        kopf_stop.set()
+        await asyncio.wait({kopf_part}, timeout=EXITING_SECONDS)
+        kopf_part.cancel()
+        await asyncio.gather(kopf_part, return_exceptions=True)
 
 
-async def _watch(options: Options, runtime: Runtime, stop: asyncio.Event, ready: asyncio.Event) -> None:
-    await kopf.operator(
-        registry=_registry(runtime),
-        settings=_settings(),
-        standalone=True,
-        clusterwide=not options.namespaces,
-        namespaces=options.namespaces,
-        stop_flag=stop,
-        ready_flag=ready,
-    )
+async def _filled(dog: Watchdog, stop: asyncio.Event) -> bool:
+    """List everything before anything is judged; False when the process is to stop before that succeeds."""
+    while not stop.is_set():
+        try:
+            await dog.fill()
+        except KubeError as error:
+            _LOG.warning("the kinds cannot be listed: %s; install the CRDs, or mend the API server", error)
+        else:
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_START_SECONDS):
+                await stop.wait()
+    return False
 
 
 async def _first_end(parts: list[asyncio.Task[Any]], runtime: Runtime, stop: asyncio.Event) -> int:
@@ -197,9 +212,15 @@ async def _first_end(parts: list[asyncio.Task[Any]], runtime: Runtime, stop: asy
         return EXIT_DEAF
 
 
-def _alive(runtime: Runtime) -> Answer:
+def alive(runtime: Runtime) -> Answer:
+    """Say whether everything that must run does, and whether the queue moves."""
     dead = [task.get_name() for task in runtime.watches() if task.done()]
-    return Answer(not dead, f"ended: {', '.join(dead)}" if dead else "alive")
+    if dead:
+        return Answer(False, f"ended: {', '.join(dead)}")
+    overdue = runtime.queue.overdue()
+    if overdue > STUCK_SECONDS:
+        return Answer(False, f"the queue has not moved for {overdue:.0f} s")
+    return Answer(True, "alive")
 
 
 class JsonFormatter(logging.Formatter):
@@ -251,6 +272,12 @@ def parse(arguments: list[str] | None = None) -> Options:
     )
     parser.add_argument("--workers", type=int, default=int(env("MODELECOLOGY_WORKERS", "8")))
     parser.add_argument("--json-logs", action="store_true", default=env("MODELECOLOGY_JSON_LOGS") == "true")
+    parser.add_argument(
+        "--watchdog-seconds",
+        type=float,
+        default=float(env("MODELECOLOGY_WATCHDOG_SECONDS", str(EVERY_SECONDS))),
+        help="how often the watches are compared with a list of everything",
+    )
     found = parser.parse_args(arguments)
     return Options(
         namespaces=tuple(found.namespace),
@@ -260,6 +287,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         job_python=found.job_python,
         workers=found.workers,
         json_logs=found.json_logs,
+        watchdog_seconds=found.watchdog_seconds,
     )
 
 
@@ -267,8 +295,11 @@ def main() -> None:
     """Start the operator."""
     options = parse()
     set_up_logs(options.json_logs)
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         sys.exit(asyncio.run(operate(options, ray_runners(options), open_engine)))
+    except (KubeError, OSError) as error:
+        _LOG.error("the operator cannot start: %s", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

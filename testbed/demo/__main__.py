@@ -24,6 +24,7 @@ from modelecology.cli.follow import follow_in_lines, follow_on_terminal
 from modelecology.cli.port import Snapshot
 from modelecology.cli.rows import doing
 from modelecology.cli.table import render_status
+from modelecology.engines.port import EngineRefused
 from modelecology.engines.vllm import VllmEngine
 from testbed.demo import prepare
 from testbed.demo.settled import TookTooLong, all_settled, is_ready, until
@@ -122,19 +123,27 @@ class Demo:
             await engine.close()
 
     def _retire_and_restore(self, stack: Stack, cluster: KubernetesCluster) -> None:
-        kubectl = stack.control_plane.kubectl
+        served = ""
         for target, state in (("Retired", State.RETIRED), ("Live", State.LIVE)):
             patch = f'{{"spec":{{"lifecycle":{{"target":"{target}"}}}}}}'
-            self._say(f"kubectl patch sp dates --type=merge -p '{patch}'")
-            kubectl("patch", "sp", "dates", f"--namespace={NAMESPACE}", "--type=merge", "-p", patch)
+            self._say(f"kubectl patch specialist dates --type=merge -p '{patch}'")
+            flags = (f"--namespace={NAMESPACE}", "--type=merge", "-p", patch)
+            stack.control_plane.kubectl("patch", "specialist", "dates", *flags)
+            dates = self._wait_for(cluster, "dates", state)
+            self._say(f"  dates is {dates.status.state}: {doing(dates)}")
+            revision = dates.status.previous if state is State.RETIRED else dates.status.live
+            served = revision.served_name if revision is not None else served
+            self._say(f"  the engine, asked for {served}: {asyncio.run(_answer(stack.engine, served))}\n")
 
-            def there(snapshot: Snapshot, wanted: State = state) -> bool:
-                dates = next(s for s in snapshot.specialists if s.metadata.name == "dates")
-                return dates.status.state is wanted and is_ready(dates)
+    def _wait_for(self, cluster: KubernetesCluster, name: str, state: State) -> Specialist:
+        def found(snapshot: Snapshot) -> Specialist:
+            return next(s for s in snapshot.specialists if s.metadata.name == name)
 
-            final = self._follow(cluster, there)
-            dates = next(s for s in final.specialists if s.metadata.name == "dates")
-            self._say(f"dates is {dates.status.state}: {doing(dates)}{_expiry(dates)}")
+        def there(snapshot: Snapshot) -> bool:
+            return found(snapshot).status.state is state and is_ready(found(snapshot))
+
+        with closing(cluster.follow(1.0)) as snapshots:
+            return found(list(until(snapshots, there, _now, _now() + TIMEOUT))[-1])
 
     def _farewell(self, stack: Stack) -> None:
         minutes = (time.monotonic() - self._started) / 60
@@ -172,9 +181,14 @@ def _tools(stack: Stack) -> str:
     return f"{Path(sys.executable).parent}:{stack.control_plane.kubectl_program.parent}"
 
 
-def _expiry(specialist: Specialist) -> str:
-    expires = specialist.status.expires
-    return f" (can be restored until {expires:%Y-%m-%d %H:%M} UTC)" if expires else ""
+async def _answer(endpoint: str, model: str) -> str:
+    engine = VllmEngine(endpoint)
+    try:
+        return await engine.chat(model, QUESTIONS["dates"], 16)
+    except EngineRefused as refusal:
+        return f"{refusal.status}, {refusal.message}"
+    finally:
+        await engine.close()
 
 
 def main() -> int:
@@ -184,6 +198,7 @@ def main() -> int:
     parser.add_argument("--down", action="store_true", help="end what an earlier demo left running")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     console = Console(width=None if sys.stdout.isatty() else 150)
     if chosen.down:
         take_down(DIRECTORY / "run")

@@ -19,7 +19,6 @@ from testbed.quickstart.replay_file import PLACE
 from testbed.quickstart.replayed import QUESTIONS
 from testbed.quickstart.rows import Row, to_jsonl
 
-
 TOKENS = 40
 _SENTENCE = re.compile(r"^(.{2,200}?[.!?])(?:\s|$)", re.DOTALL)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+
 from modelecology.api.decision import GENESIS
 from modelecology.api.population import PopulationSpec
 from modelecology.api.specialist import SpecialistSpec
 from modelecology.api.suite import SuiteSpec
 from modelecology.governance.lifecycle import TRANSITIONS, Transition
-
 from testbed.cluster import Cluster
 from testbed.errors import KubectlFailed
 

@@ -9,8 +9,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelecology.api.meta import Amount, Duration, Money, Timestamp, render_decimal, render_duration
 from pydantic import TypeAdapter, ValidationError
+
+from modelecology.api.meta import Amount, Duration, Money, Timestamp, render_decimal, render_duration
 
 DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 MONEY: TypeAdapter[Decimal] = TypeAdapter(Money)

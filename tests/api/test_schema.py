@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel, Field
+
 from modelecology import crds
 from modelecology.api.decision import DecisionSpec
 from modelecology.api.meta import cel, validated
@@ -17,7 +19,6 @@ from modelecology.api.schema import NotStructural, structural
 from modelecology.api.specialist import SpecialistSpec
 from modelecology.api.suite import SuiteSpec
 from modelecology.governance.lifecycle import TRANSITIONS
-from pydantic import BaseModel, Field
 
 from .manifests import ROOT, good
 

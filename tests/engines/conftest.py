@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestServer
 
 from modelecology.engines.double import EngineDouble
+from modelecology.engines.double_server import double_app
 from modelecology.engines.port import Engine
 from modelecology.engines.vllm import VllmEngine
 from tests.engines.tiny_base import make_adapter, make_base
@@ -70,11 +72,17 @@ def cpu_engine(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert status == 0, log.read_text()
 
 
-@pytest.fixture(params=["double", "cpu"])
+@pytest.fixture(params=["double", "double over HTTP", "cpu"])
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     """An engine that serves nothing but its base."""
     if request.param == "double":
         yield EngineDouble(capacity=3)
+        return
+    if request.param == "double over HTTP":
+        async with TestServer(double_app(EngineDouble(capacity=3))) as server:
+            client = VllmEngine(str(server.make_url("/")))
+            yield client
+            await client.close()
         return
     real = VllmEngine(request.getfixturevalue("cpu_engine"))
     yield real

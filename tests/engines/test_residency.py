@@ -196,3 +196,16 @@ def test_an_empty_answer_is_a_probe_only_if_nothing_better_is_there() -> None:
 
 def test_results_without_a_difference_give_no_probes() -> None:
     assert choose_probes({"a": "same "}, {"a": "same"}, {"a": "A"}).probes == ()
+
+
+def test_a_difference_late_in_a_long_answer_is_rounding_and_no_probe() -> None:
+    start = "x" * 32
+    assert choose_probes({"a": f"{start} yes"}, {"a": f"{start} no"}, {"a": "A"}).probes == ()
+
+
+async def test_an_answer_that_parts_from_itself_late_still_matches() -> None:
+    start = "the answer begins in the same way"
+    fingerprint = choose_probes({"a": f"{start}, then this"}, {"a": "no"}, {"a": "A"})
+    engine = EngineDouble(exists=lambda path: True, voice=lambda path, prompt: f"{start}, then that")
+    proof = await load_and_prove(engine, NAME, PATH, fingerprint, sleep=Pauses())
+    assert proof.holds, proof.message

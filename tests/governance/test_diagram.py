@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from modelecology.governance.diagram import BEGIN, END, block, main, mermaid, rendered, table
 from modelecology.governance.lifecycle import TRANSITIONS
 

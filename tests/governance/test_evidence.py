@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelecology.api.reasons import Reason
 from modelecology.governance.evidence import EvidenceError, difference, mean, mean_lower, mean_upper
 from modelecology.governance.facts import Item, Results

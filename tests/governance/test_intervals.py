@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelecology.governance.intervals import (
     FEW_CHANGES,
     FEW_UNITS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from modelecology.api.vocabulary import Outcome, Scope
 from modelecology.governance.facts import GENERALIST, Check, Evidence
 from modelecology.governance.invariants import check_each, measured, summary

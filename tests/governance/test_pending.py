@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State
 from modelecology.governance.decide import decide

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelecology.api.vocabulary import State
 from modelecology.governance.evidence import difference
 from modelecology.governance.facts import Budget, Cost, Evidence

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import product
 
 import pytest
+
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 from modelecology.governance.decide import BY_STATE, decide

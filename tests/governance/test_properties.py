@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modelecology.api.vocabulary import Action, State
 from modelecology.governance.decide import decide
 from modelecology.governance.facts import Evidence, Results, Situation, Verdict, Wait

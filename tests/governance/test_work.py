@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State
 from modelecology.governance.decide import decide

@@ -91,6 +91,30 @@ def test_the_token_is_for_its_owner_only(ray_cluster: RayCluster) -> None:
     assert stat.S_IMODE(ray_cluster.token_path.stat().st_mode) == 0o600
 
 
+async def test_a_killed_head_is_unavailable_and_a_new_one_knows_no_jobs(
+    connect: Connect, until: Until
+) -> None:
+    with RayCluster(num_cpus=1) as cluster:
+        token = cluster.token_path.read_text()
+        runner = connect(cluster.address, lambda: token)
+        await runner.submit(JobSpec("train-a", "{}", cpus=1))
+        cluster.kill()
+        assert not processes_of(cluster.directory)
+        with pytest.raises(RunnerUnavailable, match=r"cannot be reached.*spec\.jobs\.ray\.address"):
+            await runner.status("train-a")
+        with pytest.raises(RunnerUnavailable):
+            await runner.submit(JobSpec("train-a", "{}", cpus=1))
+        cluster.revive()
+        assert await runner.status("train-a") is None
+        await runner.submit(JobSpec("train-a", "{}", cpus=1))
+
+        async def running() -> bool:
+            status = await runner.status("train-a")
+            return status is not None and status.phase is JobPhase.Running
+
+        await until(running)
+
+
 async def test_a_killed_owner_takes_its_ray_and_its_jobs_along(connect: Connect, until: Until) -> None:
     owner = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -155,8 +155,8 @@ async def test_a_killed_job_names_memory_as_the_likely_cause(ray: Ray, runner: R
     assert status.failure is not None
     assert status.failure.retry
     assert status.failure.message == (
-        "The job ended by SIGKILL (often: out of memory, raise spec.jobs.resources.memory) without saying why. "
-        "Its last lines:\nstep 3\nKilled"
+        "The job ended by SIGKILL (often: out of memory, raise spec.jobs.resources.memory) "
+        "without saying why. Its last lines:\nstep 3\nKilled"
     )
 
 
@@ -270,7 +270,6 @@ async def test_a_broken_token_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(RunnerRefused, match="tokenSecretRef") as caught:
         await runner.status("train-a")
     assert not token or token not in str(caught.value)
-    await runner.close()
 
 
 async def test_forgetting_waits_until_ray_has_let_go_of_the_name(

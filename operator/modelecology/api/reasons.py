@@ -77,6 +77,7 @@ class Reason(StrEnum):
     EVALUATING = "Evaluating", "The evaluation job runs."
     SHADOWING = "Shadowing", "The candidate is loaded and scored through the served endpoint."
     PROVING = "Proving", "The engine is loading the adapter, and its answers are compared."
+    UNLOADING = "Unloading", "The engines let the adapter go, and it is archived once they have proved it."
     BUDGET_SPENT = "BudgetSpent", "The budget's window is used up. It goes on when the window moves."
     CAPACITY_FULL = "CapacityFull", "All adapter slots are taken. Retire one or raise capacity.adapters."
     BACKOFF = "Backoff", "A failed job waits before its next try."
@@ -135,10 +136,31 @@ def named(reason: str) -> Reason:
     return _BY_VALUE.get(reason, Reason.INTERNAL_ERROR)
 
 
+# Nobody has to do anything about these: all is well, or the operator is at it.
+_NOTHING_TO_DO = frozenset(
+    {
+        Reason.BACKOFF,
+        Reason.BASELINE_RUNNING,
+        Reason.EVALUATING,
+        Reason.GAIN_DOES_NOT_REPAY,
+        Reason.IMPORTING,
+        Reason.PROVING,
+        Reason.QUEUED,
+        Reason.READY,
+        Reason.RETIRED,
+        Reason.SERVING,
+        Reason.SHADOWING,
+        Reason.SHADOW_HELD,
+        Reason.TRAINING,
+        Reason.UNLOADING,
+    }
+)
+
+
 def remedy_of(reason: str) -> str:
-    """Say what to do about a reason; an unknown one has no remedy and gets an empty string."""
+    """Say what to do about a reason; where there is nothing to do, or it is unknown, an empty string."""
     found = _BY_VALUE.get(reason)
-    return found.remedy if found else ""
+    return "" if found is None or found in _NOTHING_TO_DO else found.remedy
 
 
 def reference() -> str:

@@ -46,7 +46,7 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One question whose answer tells an adapter from its base: what each of them said at evaluation."""
+    """One question whose answer tells an adapter from its base, and how each of them began its answer."""
 
     prompt: str
     expected: str

@@ -249,14 +249,27 @@ def apply(state: LogState, entry: Entry) -> LogState:
     record = state.specialists.get(uid) or SpecialistRecord(entry.subject.specialist, uid)
     charge = entry.cost.resources
     charges = state.charges if charge == Cost() else (*state.charges, (entry.time, charge))
+    specialists = {**state.specialists, uid: _specialist_after(record, entry)}
     return LogState(
         sequence=entry.sequence,
         digest=entry.digest,
-        specialists={**state.specialists, uid: _specialist_after(record, entry)},
+        specialists=specialists,
         charges=charges,
         spent=state.spent + entry.cost,
-        made=state.made | {entry.subject.key} if entry.action is Action.EVALUATE else state.made,
+        made=_made_after(state, specialists, entry),
     )
+
+
+def _made_after(state: LogState, specialists: Mapping[str, SpecialistRecord], entry: Entry) -> frozenset[str]:
+    key = entry.subject.key
+    if entry.action is Action.EVALUATE:
+        return state.made | {key}
+    if entry.to is State.DELETED and key in state.made:
+        records = (r for s in specialists.values() for r in s.revisions.values())
+        # Once nobody holds it any more, whoever asks for it again has to make and to pay it again.
+        if not any(r.key == key and r.state is not State.DELETED for r in records):
+            return state.made - {key}
+    return state.made
 
 
 def fold(entries: Iterable[Entry], state: LogState | None = None) -> LogState:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from modelecology.api.reasons import Reason
-from modelecology.api.vocabulary import Action, Outcome, State
+from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .facts import RevisionRecord, Verdict
 from .lifecycle import RESIDENT, UNDECIDED, transition
@@ -35,18 +35,27 @@ def deletion(record: SpecialistRecord) -> tuple[RevisionRecord, Verdict] | None:
 
 
 def succession(
-    record: SpecialistRecord, current: str, now: datetime, undo_window: timedelta
+    record: SpecialistRecord,
+    current: str,
+    now: datetime,
+    undo_window: timedelta,
+    wanted: Target = Target.LIVE,
 ) -> tuple[RevisionRecord, Verdict] | None:
     """Find the next revision, other than the current one, that has to move, and where to.
 
-    An older candidate gives way at once; an older live revision serves until the current one is live; a
-    retired one is deleted when its undo window is over.
+    An older candidate gives way at once; an older live revision serves until the current one is live, or
+    until the owner wants the whole specialist retired; a retired one is deleted when its undo window is over.
     """
     live_now = record.revisions.get(current)
     replaced = live_now is not None and live_now.state is State.LIVE
     for revision in sorted(record.revisions.values(), key=lambda r: r.revision):
         if revision.revision == current:
             continue
+        if revision.state is State.LIVE and wanted is Target.RETIRED:
+            message = f"lifecycle.target is Retired. {revision.served_name} is unloaded and archived."
+            return revision, _verdict(
+                revision, Action.RETIRE, State.RETIRED, Reason.RETIREMENT_REQUESTED, message
+            )
         if revision.state in UNDECIDED or (revision.state is State.LIVE and replaced):
             message = f"{revision.served_name} gives way to revision {current}."
             return revision, _verdict(revision, Action.RETIRE, State.RETIRED, Reason.SUPERSEDED, message)
@@ -60,14 +69,23 @@ def succession(
     return None
 
 
-def places(log: LogState) -> dict[str, Place]:
-    """Say where each artifact belongs: revisions that share a key keep it for each other."""
+def next_expiry(record: SpecialistRecord, current: str, undo_window: timedelta) -> datetime | None:
+    """Say when the next revision, other than the current one, has to be deleted."""
+    others = (r for r in record.in_state(State.RETIRED) if r.revision != current)
+    return min((expiry(r, undo_window) for r in others), default=None)
+
+
+def places(*logs: LogState) -> dict[str, Place]:
+    """Say where each artifact of a store belongs: all who share a key keep it for each other.
+
+    `logs` are those of all populations that use the store.
+    """
     order = {Place.DELETED: 0, Place.ARCHIVED: 1, Place.ACTIVE: 2}
     found: dict[str, Place] = {}
-    for specialist in log.specialists.values():
-        for record in specialist.revisions.values():
-            if not record.key:
-                continue
+    specialists = (s for log in logs for s in log.specialists.values())
+    for record in (r for s in specialists for r in s.revisions.values()):
+        # A pending revision has asked for nothing yet; what it names may be archived or deleted meanwhile.
+        if record.key and record.state is not State.PENDING:
             place = _place(record)
             if order[place] >= order[found.get(record.key, Place.DELETED)]:
                 found[record.key] = place

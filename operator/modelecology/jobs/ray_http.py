@@ -77,7 +77,7 @@ class RayHttp:
             raise RunnerUnavailable(
                 f"Ray at {self.address} did not answer within {seconds:g} s. Look at its head node."
             ) from error
-        except aiohttp.InvalidURL as error:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise RunnerRefused(
                 f"{self.address!r} is not a URL. Mend spec.jobs.ray.address, for example http://ray-head:8265."
             ) from error

@@ -40,8 +40,8 @@ CALL_SECONDS: Final = 20.0
 SETTLE_SECONDS: Final = 5.0
 """How long after a job's end its name may be used again.
 
-Ray looks after an ended job for a second or two. A new one of that name gets no such care: it is declared dead
-at once, and its process, which nobody ends any more, holds its CPUs for ever (seen with Ray 2.60).
+Ray looks after an ended job for a second or two. A new one of that name gets no such care: it is declared
+dead at once, and its process, which nobody ends any more, holds its CPUs for ever (seen with Ray 2.60).
 """
 
 _CONFLICTS: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR})

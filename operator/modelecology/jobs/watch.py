@@ -6,7 +6,6 @@ runner is asked rarely: it says what the store cannot, that a job failed, was ca
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -28,10 +27,6 @@ class Clock(Protocol):
         """Come back when so much time has passed."""
         ...
 
-    def monotonic(self) -> float:
-        """Give a time that only grows."""
-        ...
-
 
 class SystemClock:
     """The real time."""
@@ -39,10 +34,6 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Come back when so much time has passed."""
         await asyncio.sleep(seconds)
-
-    def monotonic(self) -> float:
-        """Give a time that only grows."""
-        return time.monotonic()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +143,8 @@ class JobWatch:
 
         errors = await asyncio.gather(*(ask(each) for each in self._watched.values()))
         error = next((each for each in errors if each is not None), None)
-        self._tell(error)
+        if errors:  # nobody asked, nothing known
+            self._tell(error)
         return error is None
 
     async def _ask(self, each: _Watched) -> RunnerError | None:

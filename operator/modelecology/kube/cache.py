@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -13,12 +14,14 @@ from modelecology.api.suite import EvaluationSuite
 from .cluster import POPULATION, SPECIALIST, SUITE, Body, Kind
 
 Object = Population | Specialist | EvaluationSuite
+Where = tuple[Kind, str, str]
 _MODELS: dict[Kind, type[Object]] = {
     POPULATION: Population,
     SPECIALIST: Specialist,
     SUITE: EvaluationSuite,
 }
 _T = TypeVar("_T", Population, Specialist, EvaluationSuite)
+_GONE_REMEMBERED = 4096
 
 
 class InvalidObject(ValueError):
@@ -36,25 +39,55 @@ def parse(kind: Kind, body: Body) -> Object:
 
 
 class ObjectCache:
-    """The newest known objects by kind, namespace and name."""
+    """The newest known objects by kind, namespace and name.
+
+    Two sources feed it, the watches and the answers to our own writes, and either may be behind the other:
+    what is older than what is known, or was seen to be gone, is not taken in.
+    """
 
     def __init__(self) -> None:
-        self._objects: dict[tuple[Kind, str, str], Object] = {}
+        self._objects: dict[Where, Object] = {}
+        self._unreadable: dict[Where, str] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()  # uids
 
     def put(self, kind: Kind, body: Body) -> Object:
-        """Take in an object from a watch or from the answer to a write. Raises InvalidObject."""
-        found = parse(kind, body)
-        self._objects[kind, found.metadata.namespace, found.metadata.name] = found
+        """Take in an object and give the one that is known then. Raises InvalidObject."""
+        meta = body["metadata"]
+        where = (kind, str(meta.get("namespace", "")), str(meta["name"]))
+        try:
+            found = parse(kind, body)
+        except InvalidObject:
+            self._objects.pop(where, None)
+            self._unreadable[where] = str(meta.get("resourceVersion", ""))
+            raise
+        if found.metadata.uid in self._gone:
+            return found
+        if found.metadata.deletion_timestamp is not None and not found.metadata.finalizers:
+            # The answer to taking off the last finalizer: the object is gone, whatever the watch says yet.
+            self.drop(*where)
+            return found
+        known = self._objects.get(where)
+        if known is not None and _is_older(found, known):
+            return known
+        self._unreadable.pop(where, None)
+        self._objects[where] = found
         return found
 
     def drop(self, kind: Kind, namespace: str, name: str) -> None:
-        """Forget an object that is gone."""
-        self._objects.pop((kind, namespace, name), None)
+        """Forget an object that is gone; a late answer does not bring it back."""
+        where = (kind, namespace, name)
+        self._unreadable.pop(where, None)
+        found = self._objects.pop(where, None)
+        if found is not None and found.metadata.uid:
+            self._gone[found.metadata.uid] = None
+            while len(self._gone) > _GONE_REMEMBERED:
+                self._gone.popitem(last=False)
 
     def version(self, kind: Kind, namespace: str, name: str) -> str | None:
-        """Give the resourceVersion that is known of an object."""
-        found = self._objects.get((kind, namespace, name))
-        return found.metadata.resource_version if found else None
+        """Give the resourceVersion that is known of an object, one that could not be read included."""
+        where = (kind, namespace, name)
+        found = self._objects.get(where)
+        return found.metadata.resource_version if found else self._unreadable.get(where)
 
     def population(self, namespace: str, name: str) -> Population | None:
         """Find a population."""
@@ -87,6 +120,14 @@ class ObjectCache:
         )
         return tuple(sorted(found, key=lambda s: s.metadata.name))
 
-    def known(self) -> frozenset[tuple[Kind, str, str]]:
+    def known(self) -> frozenset[Where]:
         """List what is known."""
-        return frozenset(self._objects)
+        return frozenset(self._objects) | frozenset(self._unreadable)
+
+
+def _is_older(found: Object, known: Object) -> bool:
+    """Compare two versions of one object; a version that is no number says nothing."""
+    if found.metadata.uid != known.metadata.uid:
+        return False
+    ours, theirs = found.metadata.resource_version, known.metadata.resource_version
+    return ours.isdecimal() and theirs.isdecimal() and int(ours) < int(theirs)

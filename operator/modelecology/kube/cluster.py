@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import aiohttp
@@ -90,21 +90,30 @@ class ApiCluster:
         self._events = client.EventsV1Api(api)
 
     @classmethod
-    async def connect(cls) -> ApiCluster:
-        """Connect as the pod's service account, else by the user's kubeconfig."""
+    async def connect(cls, kubeconfig: Path | None = None) -> ApiCluster:
+        """Connect by the given kubeconfig, or as the pod's service account, else by the user's kubeconfig.
+
+        Raises Refused.
+        """
         settings = client.Configuration()
         # The client's own annotations are incomplete here.
         loader: Any = config
+        if kubeconfig is not None:
+            await loader.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)
+            return cls(client.ApiClient(settings))
         try:
             loader.load_incluster_config(client_configuration=settings)
         except config.ConfigException:
-            await loader.load_kube_config(client_configuration=settings)
+            try:
+                await loader.load_kube_config(client_configuration=settings)
+            except config.ConfigException as error:
+                raise Refused(f"neither a service account nor a usable kubeconfig: {error}") from error
         return cls(client.ApiClient(settings))
 
     async def _call(self, call: Awaitable[Any]) -> Any:
         try:
             return await call
-        except (ApiException, aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, ApiException, aiohttp.ClientError, OSError) as error:
             raise translate(error) from error
 
     async def list(self, kind: Kind, namespace: str | None, labels: str = "") -> list[Body]:

@@ -1,14 +1,14 @@
-"""The decision log of one population, kept as Decision objects: creating the next name is the compare-and-swap."""
+"""The decision log of one population as objects: creating the next name is the compare-and-swap."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
 
 from pydantic import TypeAdapter
 
 from modelecology.api.decision import DecisionSpec, decision_name
 from modelecology.api.meta import API_VERSION
-from modelecology.governance.log import Entry, LogState, apply, fold, sealed
+from modelecology.governance.log import Entry, LogBroken, LogState, apply, fold, sealed
 
 from .cluster import DECISION, Body, Cluster
 from .errors import AlreadyExists
@@ -60,9 +60,16 @@ class DecisionLog:
         self._population = population
         self.uid = uid
         self._state: LogState | None = None
+        self._looked_for = 0
+        # One writer at a time: of two that decide at once, the second must see what the first decided.
+        self._lock = asyncio.Lock()
 
     async def state(self) -> LogState:
         """Give the fold, reading the log first if it was not read yet. Raises LogBroken, KubeError."""
+        async with self._lock:
+            return await self._known()
+
+    async def _known(self) -> LogState:
         if self._state is None:
             self._state = await self._read()
         return self._state
@@ -71,8 +78,7 @@ class DecisionLog:
         selector = f"{POPULATION_LABEL}={self._population}"
         bodies = await self._cluster.list(DECISION, self._namespace, selector)
         owned = [b for b in bodies if self._owns(b)]
-        entries = sorted((to_entry(b) for b in owned), key=lambda e: e.sequence)
-        return fold(entries)
+        return await asyncio.to_thread(_folded, owned)
 
     def _owns(self, body: Body) -> bool:
         # A population of the same name, deleted before, leaves decisions that wait for garbage collection.
@@ -80,22 +86,48 @@ class DecisionLog:
         return any(o.get("uid") == self.uid for o in owners)
 
     async def append(self, entry: Entry) -> Entry:
-        """Record the next decision; its place and digests are filled in here. Raises LogMoved, KubeError."""
-        state = await self.state()
-        final = sealed(replace(entry, sequence=state.sequence + 1, previous=state.digest))
-        after = apply(state, final)
-        try:
-            await self._cluster.create(DECISION, self._namespace, to_body(final, self.uid))
-        except AlreadyExists as error:
-            self.forget()
-            raise LogMoved(f"decision {final.sequence} of {self._population} was written before") from error
-        except Exception:
-            # The answer may have been lost after the write: only the log itself can tell.
-            self.forget()
-            raise
-        self._state = after
-        return final
+        """Record the next decision. Raises LogMoved when it was not made from the newest state, KubeError."""
+        async with self._lock:
+            state = await self._known()
+            if (entry.sequence, entry.previous) != (state.sequence + 1, state.digest):
+                raise LogMoved(f"decision {entry.sequence} of {self._population} rests on an older state")
+            final = sealed(entry)
+            after = apply(state, final)
+            try:
+                await self._cluster.create(DECISION, self._namespace, to_body(final, self.uid))
+            except AlreadyExists as error:
+                self._state = None
+                raise LogMoved(
+                    f"decision {final.sequence} of {self._population} was written before"
+                ) from error
+            except BaseException:
+                # The answer may have been lost after the write: only the log itself can tell.
+                self._state = None
+                raise
+            self._state = after
+            return final
 
     def forget(self) -> None:
         """Drop the fold, so that the log is read again."""
         self._state = None
+
+    async def reach(self, sequence: int, *, ours: bool) -> LogState:
+        """Give a fold that has at least the decision which somebody has seen, reading again once for it.
+
+        With `ours` it was seen in the status of this very population, so a shorter log has lost its end.
+        Raises LogBroken, KubeError.
+        """
+        state = await self.state()
+        if state.sequence >= sequence:
+            return state
+        if self._looked_for < sequence or ours:
+            self._looked_for = sequence
+            self.forget()
+            state = await self.state()
+        if ours and state.sequence < sequence:
+            raise LogBroken(f"the status names decision {sequence}, but the log ends with {state.sequence}")
+        return state
+
+
+def _folded(bodies: list[Body]) -> LogState:
+    return fold(sorted((to_entry(b) for b in bodies), key=lambda e: e.sequence))

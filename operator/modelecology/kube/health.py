@@ -22,7 +22,7 @@ Question = Callable[[], Answer]
 async def serve_health(
     host: str, port: int, alive: Question, ready: Question, registry: CollectorRegistry
 ) -> web.AppRunner:
-    """Serve /healthz, /readyz and /metrics until the runner is cleaned up. Raises OSError if the port is taken."""
+    """Serve /healthz, /readyz and /metrics until clean-up. Raises OSError if the port is taken."""
 
     def answering(question: Question) -> Callable[[web.Request], object]:
         async def handler(_request: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ from modelecology.governance.facts import Wait
 from modelecology.jobs.port import JobStatus, RunnerError
 from modelecology.store import ArtifactStore
 
+from .counting import attach, count_running
 from .frame import Frame
 from .orders import Order
 from .queue import WorkKey
@@ -23,48 +24,46 @@ def committed(store: ArtifactStore, keys: tuple[str, ...]) -> Callable[[], bool]
     return lambda: all(store.commit_of(key) is not None for key in keys)
 
 
-async def job_status(runtime: Runtime, population: Population, order: Order) -> JobStatus | None:
-    """Ask where a job is. Raises RunnerError."""
-    return await runtime.runner(population).runner.status(order.spec.name)
+async def job_status(runtime: Runtime, frame: Frame, order: Order, waiter: WorkKey) -> JobStatus | None:
+    """Ask where a job is; one that runs is the waiter's from now on. Raises RunnerError."""
+    status = await runtime.runner(frame.population).runner.status(order.spec.name)
+    if status is not None and not status.phase.finished:
+        attach(runtime, frame, order, waiter)
+    return status
 
 
 async def ended_well(frame: Frame, order: Order, status: JobStatus | None) -> bool:
-    """Say whether a job has ended and all is committed, though it was not when the facts were gathered."""
+    """Say whether a job has ended and all is committed, though it was not when the facts were gathered.
+
+    Raises StoreError.
+    """
     if status is None or not status.phase.finished:
         return False
     return await asyncio.to_thread(committed(frame.store, order.commits))
 
 
 async def run_job(
-    runtime: Runtime,
-    population: Population,
-    store: ArtifactStore,
-    order: Order,
-    status: JobStatus | None,
-    waiter: WorkKey,
+    runtime: Runtime, frame: Frame, order: Order, status: JobStatus | None, waiter: WorkKey
 ) -> Wait | None:
     """See to it that a job runs and that its end wakes the waiter; a Wait says that it must queue first.
 
-    Raises RunnerError.
+    Raises RunnerError, StoreError.
     """
-    where = (population.metadata.namespace, population.metadata.name)
+    where = (frame.namespace, frame.name)
     name = order.spec.name
-    line = runtime.runner(population)
+    line = runtime.runner(frame.population)
     if status is None:
-        limit = population.spec.jobs.parallelism
-        if not runtime.slots.take(where, name, limit):
-            others = runtime.slots.held(where)
-            return Wait(Reason.QUEUED, f"{others} of {limit} job slots are taken; this one is next in line.")
+        await count_running(runtime, frame)
+        limit = frame.population.spec.jobs.parallelism
+        if order.takes_slot and not runtime.slots.take(where, name, limit):
+            return Wait(Reason.QUEUED, f"All {limit} job slots are taken; this one waits for the next.")
         try:
             await line.runner.submit(order.spec)
         except RunnerError:
             runtime.slots.free(where, name)
             raise
-    else:
-        runtime.slots.adopt(where, name)
-    runtime.running[waiter] = name
-    runtime.waiting.setdefault(name, set()).add(waiter)
-    line.watch.watch(name, committed(store, order.commits))
+    attach(runtime, frame, order, waiter)
+    line.watch.watch(name, committed(frame.store, order.commits))
     return None
 
 

@@ -39,6 +39,10 @@ class Slots:
             return True
         return False
 
+    def drop(self, population: PopulationKey) -> None:
+        """Forget a population that is gone."""
+        self._held.pop(population, None)
+
     def held(self, population: PopulationKey) -> int:
         """Number of jobs that hold a slot."""
         return len(self._held.get(population, ()))
@@ -57,6 +61,7 @@ class Standing(StrEnum):
 class EngineView:
     """One engine as last seen."""
 
+    looked: bool = False  # at least once, with or without an answer
     reachable: bool = False
     message: str = "not asked yet"
     standing: dict[str, Standing] = field(default_factory=dict)
@@ -94,6 +99,14 @@ class ResidencyBoard:
             unreachable=sum(not v.reachable for v in views.values()),
             message="; ".join(messages),
         )
+
+    def drop(self, population: PopulationKey) -> None:
+        """Forget a population that is gone."""
+        self._views.pop(population, None)
+
+    def looked(self, population: PopulationKey, endpoints: tuple[str, ...]) -> bool:
+        """Say whether every engine was looked at since the start."""
+        return all(view.looked for view in self.views(population, endpoints).values())
 
     def absent(self, population: PopulationKey, endpoints: tuple[str, ...], name: str) -> bool:
         """Say whether every engine has proved that a name is gone."""

@@ -14,6 +14,7 @@ def said(
     status: bool,
     reason: str,
     message: str,
+    *,
     generation: int,
     now: datetime,
 ) -> Condition:
@@ -34,4 +35,11 @@ def said(
 def with_remedy(reason: str, message: str) -> str:
     """Add to a message what to do, unless it says so itself."""
     remedy = remedy_of(reason)
-    return message if not remedy or remedy in message else f"{message} {remedy}".strip()
+    if not remedy or remedy in message:
+        return message
+    return f"{sentence(message)} {remedy}".strip()
+
+
+def sentence(text: str) -> str:
+    """End a text with a full stop, unless it has an end."""
+    return text if not text or text[-1] in ".!?" else f"{text}."

@@ -1,17 +1,18 @@
-"""Deleting a Specialist: its adapters are unloaded and its bytes deleted, with proof, or it is let go in time."""
+"""Deleting a Specialist: its adapters and bytes go, with proof, or it is let go in time."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import Action
-from modelecology.governance.facts import Cost
-from modelecology.governance.log import SpecialistRecord
-from modelecology.governance.succession import Place, deletion, places
+from modelecology.governance.facts import Cost, RevisionRecord
+from modelecology.governance.log import LogBroken, SpecialistRecord
+from modelecology.governance.succession import Place, deletion
 from modelecology.jobs.port import RunnerError
-from modelecology.kube.cluster import EventText
+from modelecology.kube.cluster import SPECIALIST, EventText
 from modelecology.store import StoreError
 
 from .act import cancel, settle
@@ -19,8 +20,9 @@ from .finalizer import FINALIZER, release
 from .frame import Frame
 from .observe import record_of
 from .queue import WorkKey
-from .record import entry_of, record, subject_of, tell
+from .record import entry_of, record, subject_of
 from .runtime import Runtime
+from .tell import tell
 
 GRACE = timedelta(seconds=60)
 _LOOK_AGAIN_SECONDS = 1.0
@@ -35,19 +37,66 @@ async def delete_specialist(runtime: Runtime, frame: Frame, specialist: Speciali
     while due := deletion(record_of(frame, meta.uid, meta.name)):
         revision, verdict = due
         subject = subject_of(meta.name, meta.uid, revision)
-        await record(runtime, frame, entry_of(frame, subject, verdict, Cost(), None, runtime.now()))
+        await record(runtime, frame, entry_of(frame, subject, verdict, Cost(), None, now=runtime.now()))
         frame = await runtime.frame(*where)
     await _end_job(runtime, frame, key)
     runtime.queue.add(WorkKey("Population", *where))
-    left = _left(runtime, frame, record_of(frame, meta.uid, meta.name))
-    if left and not _grace_is_over(runtime, specialist):
+    left = await not_gone(runtime, frame, record_of(frame, meta.uid, meta.name))
+    if left and not grace_is_over(runtime, specialist):
         runtime.queue.add(key, _LOOK_AGAIN_SECONDS)
         return
     if left:
-        message = f"Released after {GRACE.seconds} s without proof that this is gone: {', '.join(left)}."
-        event = EventText(True, Reason.DELETED, Action.DELETE, message)
-        await tell(runtime, meta.namespace, meta.name, meta.uid, event)
+        tell_release(runtime, specialist, f"without proof that this is gone: {', '.join(left)}")
     await release(runtime, specialist)
+
+
+def tell_release(runtime: Runtime, specialist: Specialist, why: str) -> None:
+    """Say by an Event that an object is let go although not everything is known to be gone."""
+    meta = specialist.metadata
+    message = f"Released after {GRACE.seconds} s {why}."
+    event = EventText(True, Reason.DELETED, Action.DELETE, message)
+    tell(runtime, SPECIALIST, meta.namespace, meta.name, uid=meta.uid, event=event)
+
+
+def grace_is_over(runtime: Runtime, specialist: Specialist) -> bool:
+    """Say whether a deletion has waited long enough for a proof."""
+    since = specialist.metadata.deletion_timestamp
+    return since is not None and runtime.now() - since > GRACE
+
+
+async def not_gone(runtime: Runtime, frame: Frame, log: SpecialistRecord) -> list[str]:
+    """List what is not proved to be gone. Raises KubeError."""
+    try:
+        belongs = await runtime.places(frame)
+    except LogBroken as error:
+        return [f"what another population of this store keeps ({error})"]
+    endpoints = frame.population.spec.serving.endpoints
+    where = (frame.namespace, frame.name)
+    left: list[str] = []
+    for revision in log.revisions.values():
+        if revision.was_resident and not runtime.residency.absent(where, endpoints, revision.served_name):
+            left.append(f"{revision.served_name} on the engines")
+        if belongs.get(revision.key) is Place.DELETED and await asyncio.to_thread(
+            _in_store, frame, revision.key
+        ):
+            left.append(f"artifact {revision.key[:12]} in the store")
+    return left
+
+
+async def not_away(runtime: Runtime, frame: Frame, revision: RevisionRecord) -> list[str]:
+    """List where a retired revision still is, though it has to be archived. Raises StoreError, KubeError."""
+    where = (frame.namespace, frame.name)
+    endpoints = frame.population.spec.serving.endpoints
+    left: list[str] = []
+    if revision.was_resident and not runtime.residency.absent(where, endpoints, revision.served_name):
+        left.append(f"{revision.served_name} on the engines")
+    try:
+        archived = (await runtime.places(frame)).get(revision.key) is Place.ARCHIVED
+    except LogBroken:
+        return left
+    if archived and await asyncio.to_thread(frame.store.commit_of, revision.key) is not None:
+        left.append(f"artifact {revision.key[:12]} outside the archive")
+    return left
 
 
 async def _end_job(runtime: Runtime, frame: Frame, key: WorkKey) -> None:
@@ -61,27 +110,7 @@ async def _end_job(runtime: Runtime, frame: Frame, key: WorkKey) -> None:
         return
 
 
-def _grace_is_over(runtime: Runtime, specialist: Specialist) -> bool:
-    since = specialist.metadata.deletion_timestamp
-    return since is not None and runtime.now() - since > GRACE
-
-
-def _left(runtime: Runtime, frame: Frame, log: SpecialistRecord) -> list[str]:
-    """List what is not proved to be gone."""
-    endpoints = frame.population.spec.serving.endpoints
-    where = (frame.namespace, frame.name)
-    left: list[str] = []
-    for revision in log.revisions.values():
-        if revision.was_live and not runtime.residency.absent(where, endpoints, revision.served_name):
-            left.append(f"{revision.served_name} on the engines")
-        if revision.key and _in_store(frame, revision.key):
-            left.append(f"artifact {revision.key[:12]} in the store")
-    return left
-
-
 def _in_store(frame: Frame, key: str) -> bool:
-    if places(frame.log).get(key) is not Place.DELETED:
-        return False
     try:
         return frame.store.commit_of(key) is not None or frame.store.is_archived(key)
     except StoreError:

@@ -51,6 +51,7 @@ async def reconcile_engine(
                 _judge(view, name, await prove(engine, name, wanted[name].fingerprint))
     except EngineError as error:
         view.reachable, view.message = not error.retry, str(error)
+    view.looked = True
     return before != _snapshot(view)
 
 
@@ -105,4 +106,4 @@ def _failed(view: EngineView, name: str, standing: Standing, message: str) -> No
 
 
 def _snapshot(view: EngineView) -> tuple[object, ...]:
-    return (view.reachable, view.message, dict(view.standing), dict(view.messages), frozenset(view.absent))
+    return (view.looked, view.reachable, view.message, dict(view.standing), dict(view.messages), frozenset(view.absent))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelecology.api.population import Population
@@ -10,8 +9,8 @@ from modelecology.api.suite import EvaluationSuite, Task
 from modelecology.api.vocabulary import Role
 from modelecology.governance.facts import Policy, SuiteTask
 from modelecology.governance.log import LogState
-from modelecology.jobs.intents import EvaluationTask, Scorer, Split, evaluation_key
 from modelecology.jobs.intents import DataRef as IntentData
+from modelecology.jobs.intents import EvaluationTask, Scorer, Split, evaluation_key
 from modelecology.store import ArtifactStore
 
 
@@ -26,19 +25,46 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What a population is judged by, in the terms of governance, and the digests that pin it."""
+
+    policy: Policy
+    policy_digest: str
+    tasks: tuple[SuiteTask, ...]
+    suite_digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """A population at one moment."""
 
     namespace: str
     population: Population
     suite: EvaluationSuite
-    suite_digest: str
-    policy: Policy
-    policy_digest: str
-    tasks: tuple[SuiteTask, ...]
+    rules: Rules
     log: LogState
     store: ArtifactStore
     code: str
+
+    @property
+    def policy(self) -> Policy:
+        """The population's rules."""
+        return self.rules.policy
+
+    @property
+    def policy_digest(self) -> str:
+        """Digest of the rules."""
+        return self.rules.policy_digest
+
+    @property
+    def tasks(self) -> tuple[SuiteTask, ...]:
+        """The suite's tasks."""
+        return self.rules.tasks
+
+    @property
+    def suite_digest(self) -> str:
+        """Digest of the suite."""
+        return self.rules.suite_digest
 
     @property
     def name(self) -> str:
@@ -92,6 +118,10 @@ class Frame:
         shadow = [Asked(t.name, "Shadow") for t in self.tasks if t.role is Role.TASK]
         return (*main, *shadow)
 
-    def missing(self, wanted: Iterable[Asked]) -> tuple[Asked, ...]:
-        """List the results that are not in the store yet. Raises StoreError."""
-        return tuple(a for a in wanted if self.store.commit_of(self.order(a).key) is None)
+    def unfinished(self, wanted: tuple[Asked, ...]) -> tuple[Asked, ...]:
+        """Give back what is wanted, all of it, while any of it is not in the store yet. Raises StoreError.
+
+        The whole set names the job: a job that has committed half of it stays the same job.
+        """
+        whole = all(self.store.commit_of(self.order(a).key) is not None for a in wanted)
+        return () if whole else wanted

@@ -79,6 +79,27 @@ def resident_bytes(frame: Frame, key: str) -> int:
     return weights.size if weights else 0
 
 
+def results_due(frame: Frame) -> tuple[Asked, ...]:
+    """List the results to make next, all of one model: the generalist's first, then each live specialist's.
+
+    Raises StoreError.
+    """
+    baseline = frame.unfinished(frame.baseline())
+    if baseline:
+        return baseline
+    for rival in rivals(frame):
+        if frame.suite.spec.task(rival.task) is None:
+            continue
+        record = rival.record
+        for asked in (
+            Asked(rival.task, "Main", record.key),
+            Asked(rival.task, "Shadow", record.key, record.served_name),
+        ):
+            if missing := frame.unfinished((asked,)):
+                return missing
+    return ()
+
+
 class Observer:
     """Looks at one revision within a frame. Blocking reads of the store: run it in a thread."""
 
@@ -117,6 +138,19 @@ class Observer:
             spent=self._spent(),
         )
         return Sight(situation, key, self._order(key), self._cost)
+
+    def without_store(self) -> Sight:
+        """Give what is known without the store; enough to retire or to quarantine, and for nothing else."""
+        situation = Situation(
+            now=self._now,
+            policy=self._frame.policy,
+            policy_digest=self._frame.policy_digest,
+            suite_digest=self._frame.suite_digest,
+            tasks=self._frame.tasks,
+            claim=self._claim,
+            record=self.record,
+        )
+        return Sight(situation, self.record.key, None, Cost())
 
     def _artifact_key(self) -> str:
         # A recorded key stays: an upgrade of the code must not retrain what the log already knows.
@@ -178,6 +212,11 @@ class Observer:
         return found.results if found else None
 
     def _incumbent_shadow(self, rival: Rival | None) -> Results | None:
+        if self.record.state not in RESIDENT:
+            return None  # not weighed yet, so it is no part of the evidence either
+        # What a verdict does not weigh is not read: it would make the same evidence look like another.
+        if self.record.state is not State.SHADOW:
+            return None
         if rival is None:
             found = self._read(Asked(self._claim.task, "Shadow"))
         else:
@@ -243,12 +282,14 @@ class Observer:
         state, tries = self.record.state, self.record.tries
         resources = self._specialist.spec.resources
         if state is State.TRAINING:
-            if self._frame.store.commit_of(key) is None:
+            # An archived one of the same key is taken back, not made again.
+            store = self._frame.store
+            if store.commit_of(key) is None and not store.is_archived(key):
                 return make_adapter(self._frame, self._specialist, key, tries)
         elif state is State.EVALUATING:
-            if missing := self._frame.missing(self._trial(key)):
+            if missing := self._frame.unfinished(self._trial(key)):
                 return ask(self._frame, missing, tries, resources)
-        elif state is State.SHADOW and (missing := self._frame.missing((self._served(key),))):
+        elif state is State.SHADOW and (missing := self._frame.unfinished((self._served(key),))):
             return ask(self._frame, missing, tries, resources)
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
@@ -41,6 +42,11 @@ class Order:
     phase: Phase
     commits: tuple[str, ...]
     progress_key: str
+
+    @property
+    def takes_slot(self) -> bool:
+        """Whether it counts against `jobs.parallelism`; asking a served model is no work for a job."""
+        return self.phase != "Shadow"
 
 
 def _lora(train: Train) -> Lora:
@@ -167,8 +173,10 @@ def _common(frame: Frame, resources: Resources) -> _Common:
 def _job(intent: Intent, phase: Phase, attempt: int, resources: Resources) -> JobSpec:
     # Asking a served model costs this job nearly nothing: the engine works, so no CPU is kept from trainings.
     cpus = 0.0 if phase == "Shadow" else resources.cpus
+    # Two stores may want the same key of one Ray: the job that filled the one has not filled the other.
+    place = hashlib.sha256(f"{intent.store} {intent.key}".encode()).hexdigest()
     return JobSpec(
-        name=job_name(phase, intent.key, attempt),
+        name=job_name(phase, place, attempt),
         intent_json=canonical_json(intent),
         cpus=cpus,
         gpus=0.0 if phase == "Shadow" else float(resources.gpu),

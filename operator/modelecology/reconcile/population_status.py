@@ -40,7 +40,9 @@ def waiting_status(before: Population, wait: Wait, now: datetime) -> PopulationS
         (ConditionType.PROGRESSING, False),
         (ConditionType.DEGRADED, True),
     )
-    conditions = tuple(said(known, kind, on, wait.reason, message, generation, now) for kind, on in states)
+    conditions = tuple(
+        said(known, kind, on, wait.reason, message, generation=generation, now=now) for kind, on in states
+    )
     return before.status.model_copy(
         update={"observed_generation": generation, "conditions": conditions},
     )
@@ -72,7 +74,9 @@ def population_status(
     baseline = _baseline(runtime, frame)
     return PopulationStatus(
         observed_generation=generation,
-        conditions=tuple(said(known, kind, on, reason, message, generation, now) for kind, on in states),
+        conditions=tuple(
+            said(known, kind, on, reason, message, generation=generation, now=now) for kind, on in states
+        ),
         suite_digest=frame.suite_digest,
         policy_digest=frame.policy_digest,
         specialists=len(specialists),

@@ -26,7 +26,7 @@ class WorkQueue:
         self._monotonic = monotonic
         self._due: dict[WorkKey, float] = {}
         self._heap: list[tuple[float, WorkKey]] = []
-        self._working: set[WorkKey] = set()
+        self._working: dict[WorkKey, float] = {}  # since when
         self._failures: dict[WorkKey, int] = {}
         self._changed = asyncio.Event()
 
@@ -42,6 +42,15 @@ class WorkQueue:
         """Number of keys that are due now and wait for a worker."""
         now = self._monotonic()
         return sum(1 for due in self._due.values() if due <= now)
+
+    def overdue(self) -> float:
+        """Seconds for which the oldest key has been due, or has been worked on; 0 when there is none."""
+        now = self._monotonic()
+        return max((now - since for since in (*self._due.values(), *self._working.values())), default=0.0)
+
+    def next_due(self) -> float | None:
+        """When the next key is due that no worker holds, on the queue's clock; None when there is none."""
+        return min((due for key, due in self._due.items() if key not in self._working), default=None)
 
     def add(self, key: WorkKey, delay: float = 0.0) -> None:
         """Ask for a key to be looked at after `delay` seconds; the earliest request counts."""
@@ -65,13 +74,20 @@ class WorkQueue:
         """Forget the failures of a key."""
         self._failures.pop(key, None)
 
+    def take(self) -> WorkKey | None:
+        """Take the next key that is due and that no worker holds, or say that there is none."""
+        key, _ = self._next()
+        if key is not None:
+            self._working[key] = self._monotonic()
+        return key
+
     async def get(self) -> WorkKey:
         """Wait for the next key that is due and that no worker holds."""
         while True:
             self._changed.clear()
             key, pause = self._next()
             if key is not None:
-                self._working.add(key)
+                self._working[key] = self._monotonic()
                 return key
             try:
                 async with asyncio.timeout(pause):
@@ -105,5 +121,5 @@ class WorkQueue:
 
     def done(self, key: WorkKey) -> None:
         """Give a key back."""
-        self._working.discard(key)
+        self._working.pop(key, None)
         self._changed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,11 +12,12 @@ from modelecology.governance.facts import Cost, RevisionRecord, Verdict
 from modelecology.governance.ledger import price
 from modelecology.governance.log import Entry, Premises, Spent, Subject
 from modelecology.kube.cluster import DECISION, SPECIALIST, EventText
-from modelecology.kube.errors import KubeError
 
 from .frame import Frame
-from .metrics import TRANSITIONS, WRITES
+from .metrics import JOB_END_TO_ACTION, TRANSITIONS, WRITES
+from .queue import WorkKey
 from .runtime import Runtime
+from .tell import tell
 
 OPERATOR = "operator"
 _WARNINGS = (Action.REJECT, Action.FAIL, Action.QUARANTINE)
@@ -28,6 +30,7 @@ def entry_of(
     verdict: Verdict,
     extra: Cost,
     evidence: str | None,
+    *,
     now: datetime,
     actor: str = OPERATOR,
 ) -> Entry:
@@ -82,14 +85,10 @@ async def record(runtime: Runtime, frame: Frame, entry: Entry) -> Entry:
     )
     warning = entry.action in _WARNINGS or entry.outcome is Outcome.ERROR
     event = EventText(warning, entry.reason, entry.action, entry.message or entry.reason)
-    await tell(runtime, frame.namespace, entry.subject.specialist, entry.subject.uid, event)
+    key = WorkKey(SPECIALIST.kind, frame.namespace, entry.subject.specialist)
+    ended = runtime.ended.pop(key, None)
+    if ended is not None:
+        JOB_END_TO_ACTION.observe(time.monotonic() - ended)
+    subject = entry.subject
+    tell(runtime, SPECIALIST, frame.namespace, subject.specialist, uid=subject.uid, event=event)
     return written
-
-
-async def tell(runtime: Runtime, namespace: str, name: str, uid: str, event: EventText) -> None:
-    """Post an Event about a Specialist; an Event that is lost loses nothing but itself."""
-    try:
-        await runtime.cluster.post_event(SPECIALIST, namespace, name, uid, event)
-        WRITES.labels("create", "Event").inc()
-    except KubeError as error:
-        _LOG.warning("no Event for %s/%s: %s", namespace, name, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -49,19 +50,23 @@ class ResultsReader:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Recorded] = OrderedDict()
+        self._lock = threading.Lock()  # looks run in threads
         self._prompts: dict[str, dict[str, str]] = {}
 
     def read(self, store: ArtifactStore, order: EvaluationTask, model: str = GENERALIST) -> Recorded | None:
         """Read a result, or give None while it is not committed. Raises StoreError."""
-        found = self._known.get(order.key)
+        with self._lock:
+            found = self._known.pop(order.key, None)
+            if found is not None:
+                self._known[order.key] = found
         if found is None:
             if store.commit_of(order.key) is None:
                 return None
             found = _load(store, order)
-            self._known[order.key] = found
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(order.key)
+            with self._lock:
+                self._known[order.key] = found
+                while len(self._known) > _REMEMBERED:
+                    self._known.popitem(last=False)
         # Tasks with the same items share a key, so the task is the reader's and not the first writer's.
         return replace(found, results=replace(found.results, task=order.task, model=model))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from modelecology.api.population import Population
+from modelecology.api.suite import EvaluationSuite
 from modelecology.engines.port import Engine
-from modelecology.governance.log import LogBroken, LogState
+from modelecology.governance.log import LogState
+from modelecology.governance.succession import Place, places
 from modelecology.jobs.port import JobRunner, RunnerError
 from modelecology.jobs.watch import JobWatch
 from modelecology.kube.cache import ObjectCache
@@ -19,10 +22,10 @@ from modelecology.kube.decisions import DecisionLog
 from modelecology.store import ArtifactStore
 
 from .boards import PopulationKey, ResidencyBoard, Slots
-from .frame import Frame
+from .frame import Frame, Rules
 from .queue import WorkKey, WorkQueue
 from .results import ResultsReader
-from .terms import policy, policy_digest, suite_digest, tasks
+from .terms import rules
 
 
 class Runners(Protocol):
@@ -52,6 +55,9 @@ class RunnerLine:
     task: asyncio.Task[None]
 
 
+_MOST_BACKGROUND = 200
+
+
 @dataclass(slots=True)
 class Runtime:
     """The shell around the pure core."""
@@ -72,6 +78,13 @@ class Runtime:
     attempts: dict[PopulationKey, int] = field(default_factory=dict)  # of a population's own evaluation
     retry_at: dict[str, datetime] = field(default_factory=dict)  # when a failed evaluation runs again
     ready: set[PopulationKey] = field(default_factory=set)  # populations whose generalist is evaluated
+    counted: set[PopulationKey] = field(
+        default_factory=set
+    )  # whose running jobs were counted since the start
+    counting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    ended: dict[WorkKey, float] = field(default_factory=dict)  # when the end of its job was noticed
+    _background: set[asyncio.Task[None]] = field(default_factory=set)
+    _rules: dict[PopulationKey, tuple[tuple[str, int, str, int], Rules]] = field(default_factory=dict)
     _logs: dict[PopulationKey, DecisionLog] = field(default_factory=dict)
     _runners: dict[str, RunnerLine] = field(default_factory=dict)
     _engines: dict[str, Engine] = field(default_factory=dict)
@@ -105,7 +118,7 @@ class Runtime:
         line = self._runners.get(name)
         if line is None:
             runner = self.open_runner(population)
-            watch = JobWatch(runner, self._job_changed, self._runner_changed)
+            watch = JobWatch(runner, self.job_changed, self._runner_changed)
             line = RunnerLine(
                 runner, watch, asyncio.create_task(watch.run(), name=f"job-watch {ray.address}")
             )
@@ -122,9 +135,56 @@ class Runtime:
         """List the tasks that watch jobs; one that ended makes the operator deaf."""
         return tuple(line.task for line in self._runners.values())
 
-    def _job_changed(self, job: str) -> None:
+    def job_changed(self, job: str) -> None:
+        """Wake everybody who waits for a job that committed, ended or got lost."""
         for key in self.waiting.pop(job, ()):
+            self.ended[key] = time.monotonic()
             self.queue.add(key)
+
+    def in_background(self, work: Coroutine[None, None, None]) -> None:
+        """Let something run that nothing waits for; too much of it at once is dropped."""
+        if len(self._background) >= _MOST_BACKGROUND:
+            work.close()
+            return
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def flush(self) -> None:
+        """Wait for what runs in the background."""
+        while self._background:
+            await asyncio.wait(tuple(self._background))
+
+    def forget_specialist(self, key: WorkKey) -> None:
+        """Drop what is known of a Specialist that is gone; a slot that it still held is free again."""
+        self.progress_at.pop(key, None)
+        self.ended.pop(key, None)
+        self.queue.forgive(key)
+        job = self.running.pop(key, None)
+        if job is None:
+            return
+        others = self.waiting.get(job, set())
+        others.discard(key)
+        if not others:
+            self.waiting.pop(job, None)
+            for population in self.populations():
+                self.slots.free(population, job)
+
+    def forget_population(self, key: WorkKey) -> None:
+        """Drop what is known of a population that is gone."""
+        where = (key.namespace, key.name)
+        self.forget_specialist(key)
+        self._logs.pop(where, None)
+        self._rules.pop(where, None)
+        self.attempts.pop(where, None)
+        self.ready.discard(where)
+        self.counted.discard(where)
+        self.slots.drop(where)
+        self.residency.drop(where)
+
+    def populations(self) -> tuple[PopulationKey, ...]:
+        """Name all populations."""
+        return tuple((p.metadata.namespace, p.metadata.name) for p in self.cache.populations())
 
     def _runner_changed(self, _error: RunnerError | None) -> None:
         for keys in self.waiting.values():
@@ -142,12 +202,39 @@ class Runtime:
             self.queue.add(WorkKey("Specialist", namespace, specialist.metadata.name))
 
     async def log_state(self, population: Population) -> LogState:
-        """Give the fold of a population's log. Raises LogBroken, KubeError."""
-        try:
-            return await self.log(population).state()
-        except LogBroken:
-            self.log(population).forget()
-            raise
+        """Give the fold of a population's log, at least as far as anybody was seen to know it.
+
+        Raises LogBroken, KubeError.
+        """
+        log = self.log(population)
+        tip = population.status.last_decision
+        await log.reach(tip.sequence if tip else 0, ours=True)
+        meta = population.metadata
+        tips = (s.status.last_decision for s in self.cache.specialists(meta.namespace, meta.name))
+        return await log.reach(max((t.sequence for t in tips if t), default=0), ours=False)
+
+    def _rules_of(self, population: Population, suite: EvaluationSuite) -> Rules:
+        where = (population.metadata.namespace, population.metadata.name)
+        of = (population.metadata, suite.metadata)
+        version = (of[0].uid, of[0].generation, of[1].uid, of[1].generation)
+        known = self._rules.get(where)
+        if known is None or known[0] != version:
+            known = (version, rules(population, suite))
+            self._rules[where] = known
+        return known[1]
+
+    async def places(self, frame: Frame) -> dict[str, Place]:
+        """Say where each artifact of a store belongs, by the logs of all populations that use it.
+
+        Raises LogBroken, KubeError: while one of them cannot be read, nothing may be taken away.
+        """
+        uri = frame.population.spec.store.uri
+        others = [
+            p
+            for p in self.cache.populations()
+            if p.spec.store.uri == uri and p.metadata.uid != frame.population.metadata.uid
+        ]
+        return places(frame.log, *[await self.log_state(other) for other in others])
 
     async def frame(self, namespace: str, name: str) -> Frame:
         """See a population as it is now. Raises PopulationMissing, SuiteMissing, LogBroken, KubeError."""
@@ -161,20 +248,22 @@ class Runtime:
             namespace=namespace,
             population=population,
             suite=suite,
-            suite_digest=suite_digest(suite.spec),
-            policy=policy(population),
-            policy_digest=policy_digest(population),
-            tasks=tasks(suite.spec),
+            rules=self._rules_of(population, suite),
             log=await self.log_state(population),
             store=self.store(population.spec.store.uri),
             code=self.code,
         )
 
+    async def stop_tasks(self) -> None:
+        """Stop the watches of jobs and what runs in the background."""
+        tasks = (*self._background, *(line.task for line in self._runners.values()))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def close(self) -> None:
-        """Stop the watches and let go of all connections."""
-        for line in self._runners.values():
-            line.task.cancel()
-        await asyncio.gather(*(line.task for line in self._runners.values()), return_exceptions=True)
+        """Stop all tasks and let go of all connections."""
+        await self.stop_tasks()
         for line in self._runners.values():
             await line.runner.close()
         for engine in self._engines.values():

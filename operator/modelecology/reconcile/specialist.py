@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelecology.api.reasons import Reason, named
 from modelecology.api.specialist import Specialist, SpecialistStatus
-from modelecology.api.vocabulary import State
+from modelecology.api.vocabulary import Action, State, Target
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import (
-    Cost,
-    JobFailure,
-    Residency,
-    RevisionRecord,
-    Verdict,
-    Wait,
-)
+from modelecology.governance.facts import Cost, JobFailure, Residency, RevisionRecord, Verdict, Wait
 from modelecology.governance.lifecycle import RESIDENT, STOPPED, WORKING
-from modelecology.governance.log import LogBroken, SpecialistRecord, pending
-from modelecology.governance.succession import retry, succession
+from modelecology.governance.log import LogBroken
+from modelecology.governance.residence import decide_live
+from modelecology.governance.succession import next_expiry, retry, succession
 from modelecology.jobs.port import JobStatus, RunnerError
 from modelecology.kube.cluster import SPECIALIST
+from modelecology.kube.decisions import LogMoved
 from modelecology.store import Progress, StoreError
 
 from . import finalizer
 from .act import cancel, ended_well, job_status, run_job, seconds_until, settle
-from .deletion import delete_specialist
+from .deletion import delete_specialist, not_away, not_gone
 from .frame import Frame
+from .missing import wait_for_frame
 from .observe import Observer, Sight, failure_of
 from .queue import WorkKey
-from .record import entry_of, record, subject_of
+from .record import OPERATOR, entry_of, record, subject_of
 from .runtime import PopulationMissing, Runtime, SuiteMissing
 from .status import PROGRESS_SECONDS, specialist_status, unmoved, write
+from .trouble import ENVIRONMENT
 
 RETRY_ANNOTATION = "modelecology.io/retry"
 WAIT_SECONDS = 30.0
 ENVIRONMENT_SECONDS = 3.0
-_MOST_STEPS = 16
-_ENVIRONMENT = (
-    Reason.RUNNER_UNAVAILABLE,
-    Reason.STORE_UNAVAILABLE,
-    Reason.STORE_FULL,
-    Reason.ENGINE_UNREACHABLE,
-)
+LONGEST_SECONDS = 3600.0
+_MOST_STEPS = 24
+_ACTOR_LIMIT = 200
 _SETTLED = (Reason.SERVING, Reason.RETIRED, Reason.SHADOW_HELD)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +56,12 @@ async def reconcile_specialist(runtime: Runtime, key: WorkKey) -> None:
     """Bring one Specialist a step further. Raises LogMoved, KubeError; the caller tries again."""
     specialist = runtime.cache.specialist(key.namespace, key.name)
     if specialist is None:
+        runtime.forget_specialist(key)
         return
     try:
         frame = await runtime.frame(key.namespace, specialist.spec.population_ref.name)
     except (PopulationMissing, SuiteMissing, LogBroken) as error:
-        await _wait_for_frame(runtime, specialist, key, error)
+        await wait_for_frame(runtime, specialist, key, error)
         return
     if specialist.metadata.deletion_timestamp is not None:
         await delete_specialist(runtime, frame, specialist, key)
@@ -86,53 +82,111 @@ class _Trial:
         for _ in range(_MOST_STEPS):
             frame = await self._runtime.frame(*self._where)
             observer = Observer(frame, self._specialist, self._runtime.results, self._runtime.now())
-            if await self._tidy(frame, observer):
-                continue
             try:
-                seen = await self._observe(frame, observer)
-            except (StoreError, RunnerError) as error:
-                await self._finish(frame, observer, None, Wait(named(error.reason), str(error)))
-                return
-            if isinstance(seen.verdict, Wait):
-                wait = await self._act(frame, seen, seen.verdict)
-                await self._finish(frame, observer, seen, wait)
-                return
+                if await self._step(frame, observer):
+                    return
+            except LogMoved:
+                # Somebody decided meanwhile; what they decided may matter here, so all is looked at again.
+                continue
+        raise LogMoved(f"{self._key.name} made {_MOST_STEPS} steps in one look")
+
+    async def _step(self, frame: Frame, observer: Observer) -> bool:
+        """Record one verdict, or finish with waiting; says whether the look is over. Raises LogMoved."""
+        if self._is_early(frame, observer):
+            return True
+        if await self._tidy(frame, observer):
+            return False
+        seen = await self._observe(frame, observer)
+        if isinstance(seen.verdict, Verdict):
             await self._record(frame, observer.record, seen, seen.verdict)
-        raise RuntimeError(
-            f"{self._key.name} made {_MOST_STEPS} decisions in one look; the rules turn in a circle"
-        )
+            return False
+        if await self._watch_others(frame, observer, seen.sight):
+            return False
+        wait = await self._act(frame, seen, seen.verdict)
+        await self._finish(frame, observer, seen, wait)
+        return True
+
+    def _is_early(self, frame: Frame, observer: Observer) -> bool:
+        """Say whether the engines were not looked at since the start; the status stands as it is until then."""
+        engines = frame.population.spec.serving.endpoints
+        settled = observer.record.state in (State.LIVE, State.RETIRED)
+        if not settled or self._runtime.residency.looked(self._where, engines):
+            return False
+        self._runtime.queue.add(WorkKey("Population", *self._where))
+        self._runtime.queue.add(self._key, ENVIRONMENT_SECONDS)
+        return True
 
     async def _tidy(self, frame: Frame, observer: Observer) -> bool:
         """Record what is due about other revisions, or a person's request; says whether something was."""
-        now = self._runtime.now()
-        due = succession(observer.log, observer.record.revision, now, frame.policy.undo_window)
-        actor = "operator"
-        asked = self._specialist.metadata.annotations.get(RETRY_ANNOTATION, "")
+        wanted = self._specialist.spec.lifecycle.target
+        now, window = self._runtime.now(), frame.policy.undo_window
+        due = succession(observer.log, observer.record.revision, now, window, wanted)
+        actor = OPERATOR
+        asked = self._specialist.metadata.annotations.get(RETRY_ANNOTATION, "")[:_ACTOR_LIMIT]
         if due is None and asked and asked != observer.log.retried_by and observer.record.state in STOPPED:
-            due, actor = (observer.record, retry(observer.record, asked[:200])), asked[:200]
+            due, actor = (observer.record, retry(observer.record, asked)), asked
         if due is None:
             return False
-        revision, verdict = due
-        subject = subject_of(observer.log.name, self._specialist.metadata.uid, revision)
-        entry = entry_of(frame, subject, verdict, Cost(), None, now, actor)
-        await record(self._runtime, frame, entry)
-        self._runtime.wake(*self._where)
+        await self._record_other(frame, observer, *due, actor)
         return True
 
+    async def _watch_others(self, frame: Frame, observer: Observer, sight: Sight) -> bool:
+        """Judge what an older revision that still serves answers; says whether it had to go."""
+        for other in observer.log.in_state(State.LIVE):
+            if other.revision == observer.record.revision:
+                continue
+            claim = replace(
+                sight.situation.claim,
+                revision=other.revision,
+                served_name=other.served_name,
+                wanted=Target.LIVE,
+            )
+            situation = replace(
+                sight.situation, record=other, claim=claim, residency=self._residency(frame, other)
+            )
+            verdict = decide_live(situation)
+            if isinstance(verdict, Verdict):
+                await self._record_other(frame, observer, other, verdict)
+                return True
+        return False
+
+    async def _record_other(
+        self,
+        frame: Frame,
+        observer: Observer,
+        revision: RevisionRecord,
+        verdict: Verdict,
+        actor: str = OPERATOR,
+    ) -> None:
+        subject = subject_of(observer.log.name, self._specialist.metadata.uid, revision)
+        entry = entry_of(frame, subject, verdict, Cost(), None, now=self._runtime.now(), actor=actor)
+        await record(self._runtime, frame, entry)
+        self._runtime.wake(*self._where)
+
     async def _observe(self, frame: Frame, observer: Observer) -> Seen:
-        """Gather all facts and judge them. Raises StoreError, RunnerError."""
-        sight = await asyncio.to_thread(observer.see)
-        status = None
-        if sight.order is not None:
-            status = await job_status(self._runtime, frame.population, sight.order)
-            if await ended_well(frame, sight.order, status):
-                sight, status = await asyncio.to_thread(observer.see), None
+        """Gather all facts and judge them; what cannot be asked now is waited for."""
+        status, blocked = None, None
+        try:
+            sight = await asyncio.to_thread(observer.see)
+            if sight.order is not None:
+                status = await job_status(self._runtime, frame, sight.order, self._key)
+                if await ended_well(frame, sight.order, status):
+                    sight, status = await asyncio.to_thread(observer.see), None
+        except RunnerError as error:
+            blocked = Wait(named(error.reason), str(error))
+        except StoreError as error:
+            blocked = Wait(named(error.reason), str(error))
+            sight = observer.without_store()
         situation = replace(
             sight.situation,
             failure=self._failure(observer.record, status, sight),
             residency=self._residency(frame, observer.record),
         )
-        return Seen(replace(sight, situation=situation), status, decide(situation))
+        sight = replace(sight, situation=situation)
+        verdict = decide(situation)
+        if blocked is not None and not _stands_alone(verdict):
+            verdict = blocked
+        return Seen(sight, status, verdict)
 
     def _failure(self, revision: RevisionRecord, status: JobStatus | None, sight: Sight) -> JobFailure | None:
         elapsed = (self._runtime.now() - revision.since).total_seconds()
@@ -152,7 +206,7 @@ class _Trial:
         extra = seen.sight.evaluation_cost if leaves else Cost()
         subject = subject_of(meta.name, meta.uid, revision, seen.sight.key)
         evidence = seen.sight.situation.evidence.digest
-        entry = entry_of(frame, subject, verdict, extra, evidence, self._runtime.now())
+        entry = entry_of(frame, subject, verdict, extra, evidence, now=self._runtime.now())
         await record(self._runtime, frame, entry)
         states = (verdict.transition.source, verdict.transition.target)
         if leaves and any(state in (*RESIDENT, State.RETIRED, State.DELETED) for state in states):
@@ -161,28 +215,51 @@ class _Trial:
 
     async def _act(self, frame: Frame, seen: Seen, wait: Wait) -> Wait:
         """Let the job run that this state needs; a job that nobody needs any more is ended."""
-        order = seen.sight.order
-        wanted = order.spec.name if order else None
-        old = settle(self._runtime, frame.population, self._key, wanted)
-        if old is not None and seen.sight.situation.record.state not in WORKING:
-            await cancel(self._runtime, frame.population, old)
+        order, state = seen.sight.order, seen.sight.situation.record.state
+        if wait.reason is Reason.RETIRED:
+            wait = await self._away(frame, seen.sight.situation.record, wait)
+        if wait.reason not in ENVIRONMENT:
+            await self._drop_job(frame, order.spec.name if order else None, state)
+        if order is None and state is State.TRAINING:
+            # It lies in the archive, or has just been committed.
+            self._runtime.queue.add(WorkKey("Population", *self._where))
         if order is None or not _may_run(wait):
             return wait
         try:
-            queued = await run_job(
-                self._runtime, frame.population, frame.store, order, seen.status, self._key
-            )
-        except RunnerError as error:
+            queued = await run_job(self._runtime, frame, order, seen.status, self._key)
+        except (RunnerError, StoreError) as error:
             return Wait(named(error.reason), str(error))
         return queued or wait
 
-    async def _finish(self, frame: Frame, observer: Observer, seen: Seen | None, wait: Wait) -> None:
+    async def _away(self, frame: Frame, revision: RevisionRecord, wait: Wait) -> Wait:
+        """Wait on until what is retired has gone, with proof."""
+        try:
+            left = await not_away(self._runtime, frame, revision)
+        except StoreError as error:
+            return Wait(named(error.reason), str(error))
+        return Wait(Reason.UNLOADING, f"To go yet: {', '.join(left)}.", wait.until) if left else wait
+
+    async def _drop_job(self, frame: Frame, wanted: str | None, state: State) -> None:
+        old = settle(self._runtime, frame.population, self._key, wanted)
+        if old is None or state in WORKING:
+            return
+        try:
+            await cancel(self._runtime, frame.population, old)
+        except RunnerError as error:
+            _LOG.warning("%s: job %s ends by its own deadline: %s", self._key.name, old, error)
+
+    async def _finish(self, frame: Frame, observer: Observer, seen: Seen, wait: Wait) -> None:
         now = self._runtime.now()
         progress = await asyncio.to_thread(_progress, frame, seen, wait)
-        after = specialist_status(self._specialist, frame, observer.log, observer.record, wait, progress, now)
+        after = specialist_status(
+            self._specialist, frame, observer.log, observer.record, wait, progress=progress, now=now
+        )
         await self._write(after, now)
+        await self._let_go(frame, observer)
         self._runtime.queue.forgive(self._key)
-        self._runtime.queue.add(self._key, _pause(wait, observer.record, now))
+        pause = _pause(wait, observer.record, now)
+        expires = next_expiry(observer.log, observer.record.revision, frame.policy.undo_window)
+        self._runtime.queue.add(self._key, min(pause, seconds_until(expires, now, pause)))
 
     async def _write(self, after: SpecialistStatus, now: datetime) -> None:
         last = self._runtime.progress_at.get(self._key)
@@ -192,13 +269,29 @@ class _Trial:
         if await write(self._runtime, SPECIALIST, self._specialist, after):
             self._runtime.progress_at[self._key] = now
 
+    async def _let_go(self, frame: Frame, observer: Observer) -> None:
+        """Take the finalizer off when nothing is owned any more. Raises Conflict, KubeError."""
+        revisions = observer.log.revisions.values()
+        held = self._runtime.cache.specialist(self._key.namespace, self._key.name)
+        if held is None or finalizer.FINALIZER not in held.metadata.finalizers:
+            return
+        if any(r.state is not State.DELETED for r in revisions):
+            return
+        if not await not_gone(self._runtime, frame, observer.log):
+            await finalizer.release(self._runtime, held)
+
+
+def _stands_alone(verdict: Verdict | Wait) -> bool:
+    """Say whether a verdict needs neither runner nor store: people and engines have the say in it."""
+    return isinstance(verdict, Verdict) and verdict.transition.action in (Action.RETIRE, Action.QUARANTINE)
+
 
 def _may_run(wait: Wait) -> bool:
     return wait.reason in (Reason.TRAINING, Reason.IMPORTING, Reason.EVALUATING, Reason.SHADOWING)
 
 
-def _progress(frame: Frame, seen: Seen | None, wait: Wait) -> Progress | None:
-    if seen is None or seen.sight.order is None or not _may_run(wait):
+def _progress(frame: Frame, seen: Seen, wait: Wait) -> Progress | None:
+    if seen.sight.order is None or not _may_run(wait):
         return None
     try:
         return frame.store.progress(seen.sight.order.progress_key)
@@ -207,39 +300,12 @@ def _progress(frame: Frame, seen: Seen | None, wait: Wait) -> Progress | None:
 
 
 def _pause(wait: Wait, revision: RevisionRecord, now: datetime) -> float:
-    if wait.until is not None:
-        return min(seconds_until(wait.until, now, WAIT_SECONDS), 3600.0)
-    if wait.reason in _SETTLED:
-        return 3600.0
-    if wait.reason in _ENVIRONMENT:
+    if wait.reason in ENVIRONMENT:
         return ENVIRONMENT_SECONDS
+    if wait.until is not None:
+        pause = min(seconds_until(wait.until, now, WAIT_SECONDS), LONGEST_SECONDS)
+        # A job that runs is looked at for its progress, whatever is waited for.
+        return min(pause, PROGRESS_SECONDS) if _may_run(wait) else pause
+    if wait.reason in _SETTLED:
+        return LONGEST_SECONDS
     return float(PROGRESS_SECONDS) if revision.state in WORKING else WAIT_SECONDS
-
-
-async def _wait_for_frame(
-    runtime: Runtime,
-    specialist: Specialist,
-    key: WorkKey,
-    error: PopulationMissing | SuiteMissing | LogBroken,
-) -> None:
-    """Say what is missing; what appears later wakes this Specialist again."""
-    if specialist.metadata.deletion_timestamp is not None and isinstance(error, PopulationMissing):
-        # The population took engines and log with it: nothing is left to wait for.
-        await finalizer.release(runtime, specialist)
-        return
-    if isinstance(error, PopulationMissing):
-        wait = Wait(Reason.POPULATION_NOT_FOUND, f"spec.populationRef names {error}, which does not exist.")
-    elif isinstance(error, SuiteMissing):
-        wait = Wait(Reason.SUITE_NOT_FOUND, f"The population's suiteRef names {error}, which does not exist.")
-    else:
-        wait = Wait(Reason.LOG_BROKEN, f"{error}.")
-    meta = specialist.metadata
-    now = runtime.now()
-    unseen = pending("", meta.name, meta.creation_timestamp or now)
-    after = specialist_status(
-        specialist, None, SpecialistRecord(meta.name, meta.uid), unseen, wait, None, now
-    )
-    kept = {"live", "candidate", "previous", "ledger", "last_decision", "state", "score"}
-    after = after.model_copy(update={name: getattr(specialist.status, name) for name in kept})
-    await write(runtime, SPECIALIST, specialist, after)
-    runtime.queue.add(key, WAIT_SECONDS)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from modelecology.api.meta import Condition, ConditionType
 from modelecology.api.population import Ledger, Population, PopulationStatus, Tip
-from modelecology.api.reasons import Reason
+from modelecology.api.reasons import Reason, named
 from modelecology.api.specialist import (
     Progress,
     RevisionStatus,
@@ -16,6 +16,7 @@ from modelecology.api.specialist import (
 )
 from modelecology.api.vocabulary import State, Target
 from modelecology.governance.facts import RevisionRecord, Wait
+from modelecology.governance.lifecycle import STOPPED
 from modelecology.governance.log import SpecialistRecord, Spent, expiry
 from modelecology.kube.cluster import Kind
 from modelecology.store import Progress as StoredProgress
@@ -24,6 +25,8 @@ from .conditions import said, with_remedy
 from .frame import Frame
 from .metrics import WRITES
 from .runtime import Runtime
+from .tell import tell_trouble
+from .trouble import OUTSIDE
 
 PROGRESS_SECONDS = 10
 _MOVING = (State.TRAINING, State.EVALUATING, State.SHADOW)
@@ -60,29 +63,34 @@ def _is_ready(record: RevisionRecord, wait: Wait, wanted: Target) -> bool:
 
 
 def _is_degraded(record: RevisionRecord, wait: Wait) -> bool:
-    if record.state in _BROKEN or (record.state is State.REJECTED):
+    if record.state in _BROKEN or record.state is State.REJECTED or wait.reason in OUTSIDE:
         return True
     return record.state is State.LIVE and wait.reason is not Reason.SERVING
 
 
 def _conditions(
-    before: Specialist, record: RevisionRecord, wait: Wait, now: datetime
+    before: Specialist, log: SpecialistRecord, record: RevisionRecord, wait: Wait, now: datetime
 ) -> tuple[Condition, ...]:
     generation = before.metadata.generation
     known = before.status.conditions
-    reason = str(wait.reason)
-    message = with_remedy(reason, wait.message)
-    if record.state in _BROKEN or record.state is State.REJECTED:
+    reason, message = str(wait.reason), wait.message
+    verdict = log.last
+    if record.state in STOPPED and wait.reason == named(record.reason):
         reason = record.reason
+        if verdict is not None and verdict.subject.revision == record.revision and verdict.message:
+            message = verdict.message
+    message = with_remedy(reason, message)
     ready = _is_ready(record, wait, before.spec.lifecycle.target)
     degraded = _is_degraded(record, wait)
-    moving = not ready and (record.state in _MOVING or wait.reason is Reason.BASELINE_RUNNING)
+    moving = not (ready or degraded) and (record.state in _MOVING or wait.reason is Reason.BASELINE_RUNNING)
     states = (
         (ConditionType.READY, ready),
         (ConditionType.PROGRESSING, moving),
         (ConditionType.DEGRADED, degraded),
     )
-    return tuple(said(known, kind, status, reason, message, generation, now) for kind, status in states)
+    return tuple(
+        said(known, kind, status, reason, message, generation=generation, now=now) for kind, status in states
+    )
 
 
 def _score(record: RevisionRecord) -> str:
@@ -96,6 +104,7 @@ def specialist_status(
     log: SpecialistRecord,
     record: RevisionRecord,
     wait: Wait,
+    *,
     progress: StoredProgress | None,
     now: datetime,
 ) -> SpecialistStatus:
@@ -111,7 +120,7 @@ def specialist_status(
         observed_generation=before.metadata.generation,
         state=record.state,
         score=_score(record),
-        conditions=_conditions(before, record, wait, now),
+        conditions=_conditions(before, log, record, wait, now),
         live=revision_status(live),
         candidate=None if settled or retired else revision_status(record),
         previous=revision_status(previous),
@@ -136,9 +145,11 @@ def _progress(progress: StoredProgress | None) -> Progress | None:
 
 
 def unmoved(before: Specialist, after: SpecialistStatus) -> bool:
-    """Say whether two statuses differ in nothing but progress."""
+    """Say whether two statuses differ in nothing but how far a job is."""
     blank = {"progress": None}
-    return before.status.model_copy(update=blank) == after.model_copy(update=blank)
+    return after.progress is not None and before.status.model_copy(update=blank) == after.model_copy(
+        update=blank
+    )
 
 
 async def write(
@@ -147,7 +158,7 @@ async def write(
     before: Specialist | Population,
     after: SpecialistStatus | PopulationStatus,
 ) -> bool:
-    """Patch the status if it changed; a stale view is refused by the API server. Raises Conflict, KubeError."""
+    """Patch the status if it changed; a stale view is refused by the server. Raises Conflict, KubeError."""
     if before.status == after:
         return False
     body = {
@@ -159,4 +170,5 @@ async def write(
     answer = await runtime.cluster.patch(kind, meta.namespace, meta.name, body, status=True)
     WRITES.labels("patch-status", kind.kind).inc()
     runtime.cache.put(kind, answer)
+    tell_trouble(runtime, kind, before, after)
     return True

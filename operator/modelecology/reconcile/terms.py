@@ -9,10 +9,12 @@ from typing import Any
 from modelecology.api.population import Budget as ApiBudget
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist, SpecialistSpec
-from modelecology.api.suite import SuiteSpec
+from modelecology.api.suite import EvaluationSuite, SuiteSpec
 from modelecology.api.vocabulary import Scope
 from modelecology.governance.facts import Budget, Claim, Policy, Prices, SuiteTask
 from modelecology.governance.log import served_name
+
+from .frame import Rules
 
 
 def digest_of_json(value: Any) -> str:
@@ -86,6 +88,11 @@ def tasks(suite: SuiteSpec) -> tuple[SuiteTask, ...]:
         SuiteTask(t.name, t.role, t.scope or Scope.ADAPTER, t.share, t.price, t.max_regression or 0.0)
         for t in suite.tasks
     )
+
+
+def rules(population: Population, suite: EvaluationSuite) -> Rules:
+    """Translate all that a verdict is made by."""
+    return Rules(policy(population), policy_digest(population), tasks(suite.spec), suite_digest(suite.spec))
 
 
 def claim(specialist: Specialist, population: Population) -> Claim:

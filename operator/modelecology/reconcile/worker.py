@@ -33,13 +33,14 @@ async def work(runtime: Runtime) -> NoReturn:
         QUEUE.set(runtime.queue.ready())
         started = time.perf_counter()
         try:
-            await _look(runtime, key)
+            await look(runtime, key)
         finally:
             RECONCILES.labels(key.kind).observe(time.perf_counter() - started)
             runtime.queue.done(key)
 
 
-async def _look(runtime: Runtime, key: WorkKey) -> None:
+async def look(runtime: Runtime, key: WorkKey) -> None:
+    """Look at one object; every error becomes a later look."""
     try:
         await _STAGES[key.kind](runtime, key)
     except (Conflict, LogMoved) as error:

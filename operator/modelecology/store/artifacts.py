@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
@@ -90,7 +91,7 @@ class Attempt:
         self.name = name
         self.path = str(files.at(f"artifacts/{key}/{name}"))
 
-    def __enter__(self) -> Attempt:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

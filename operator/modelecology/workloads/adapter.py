@@ -38,7 +38,7 @@ class AdapterShape:
 
 
 def _is_empty(value: object) -> bool:
-    return value is None or value is False or value == {} or value == []
+    return value is None or value is False or value in ({}, [])
 
 
 def _is_one_of(*allowed: object) -> Callable[[object], bool]:

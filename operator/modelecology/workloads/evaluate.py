@@ -108,7 +108,9 @@ def evaluate(
     """Score every task that has no committed result and commit each under its own key.
 
     The model is opened only when something is left to do, after all data has been checked. Each task is
-    charged what it took; opening the model is charged to the first. Raises the Data, Base, Store and engine errors.
+    charged what it took; opening the model is charged to the first.
+
+    Raises the Data, Base, Store and engine errors.
     """
     pending = [task for task in intent.tasks if store.commit_of(task.key) is None]
     items = [items_of_task(task, intent.store) for task in pending]

@@ -13,7 +13,7 @@ from modelecology.workloads.answerers import Answerer, LocalAnswerer, ServedAnsw
 from modelecology.workloads.base import checked_base
 from modelecology.workloads.errors import AdapterUnsound
 from modelecology.workloads.meter import Meter
-from modelecology.workloads.model import load_base, make_deterministic
+from modelecology.workloads.model import load_base, make_deterministic, wrapping
 
 
 def open_answerer(intent: EvaluateIntent, store: ArtifactStore, meter: Meter) -> Answerer:
@@ -35,6 +35,7 @@ def open_answerer(intent: EvaluateIntent, store: ArtifactStore, meter: Meter) ->
     meter.on_gpu = base.device.type == "cuda"
     model: Any = base.model
     if intent.adapter is not None:
-        model = PeftModel.from_pretrained(base.model, store.local_path(intent.adapter.key))
+        with wrapping():
+            model = PeftModel.from_pretrained(base.model, store.local_path(intent.adapter.key))
         model.eval()
     return LocalAnswerer(base, model)

@@ -26,6 +26,7 @@ from modelecology.workloads.model import (
     load_base,
     make_deterministic,
     prompt_tokens,
+    wrapping,
 )
 from modelecology.workloads.rows import TrainRow, refuse_contamination, train_rows
 
@@ -168,16 +169,15 @@ def train(intent: TrainIntent, store: ArtifactStore, meter: Meter) -> Commit:
     base = load_base(checked)
     meter.on_gpu = base.device.type == "cuda"
     batches = _batches(base, rows, replay, intent)
-    model: Any = get_peft_model(
-        base.model,
-        LoraConfig(
-            r=intent.lora.rank,
-            lora_alpha=intent.lora.alpha,
-            lora_dropout=0.0,
-            target_modules=list(targets),
-            task_type=TaskType.CAUSAL_LM,
-        ),
+    lora = LoraConfig(
+        r=intent.lora.rank,
+        lora_alpha=intent.lora.alpha,
+        lora_dropout=0.0,
+        target_modules=list(targets),
+        task_type=TaskType.CAUSAL_LM,
     )
+    with wrapping():
+        model: Any = get_peft_model(base.model, lora)
     losses, meter.tokens = _optimise(model, base, batches, intent, report)
     state = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()

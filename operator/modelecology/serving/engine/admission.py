@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from .refusal import Refusal, bad_request, not_found
 
 CONFIG_NAME: Final = "adapter_config.json"
+RECORD_NAME: Final = "manifest.json"
+"""The store's own record beside an adapter's files; it is neither read nor served."""
 WEIGHTS_NAME: Final = "adapter_model.safetensors"
 MAX_CONFIG_BYTES: Final = 64 * 1024
 MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
@@ -93,7 +95,7 @@ def admit(name: str, path: str, roots: tuple[str, ...], max_rank: int) -> Adapte
     except OSError as error:
         raise bad_request(f"Loading lora {name} failed: cannot open {path}: {error.strerror}") from error
     try:
-        names = set(os.listdir(directory))
+        names = set(os.listdir(directory)) - {RECORD_NAME}
         if CONFIG_NAME not in names:
             raise not_found(f"Loading lora {name} failed: No adapter found for {path} (no {CONFIG_NAME})")
         if names != {CONFIG_NAME, WEIGHTS_NAME}:

@@ -1,0 +1,1 @@
+"""Measures this software against stated goals, beside what it replaces, on the testbed's own parts."""

@@ -1,0 +1,34 @@
+"""The real operator, whose jobs are played elsewhere: python -m bench.operator_process STATE-DIR [options].
+
+It differs from the pretend operator of the tests in one thing: no job does its work inside this process, so
+that the CPU measured here is the operator's alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from bench.desk import MOST_MEMBERS
+from modelecology.app import operate, parse, set_up_logs
+from modelecology.engines.double import EngineDouble
+from modelecology.engines.port import Engine
+from modelecology.jobs.double import InMemoryRunner
+
+
+def main() -> None:
+    """Run until told to stop."""
+    state, *rest = sys.argv[1:]
+    options = parse(rest)
+    set_up_logs(options.json_logs)
+    runner = InMemoryRunner(directory=Path(state))
+
+    def open_engine(endpoint: str) -> Engine:
+        return EngineDouble(endpoint, capacity=MOST_MEMBERS + 1)
+
+    sys.exit(asyncio.run(operate(options, lambda _population: runner, open_engine)))
+
+
+if __name__ == "__main__":
+    main()

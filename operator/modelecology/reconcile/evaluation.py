@@ -1,0 +1,68 @@
+"""Has everything evaluated that verdicts compare with: the generalist, and the live specialists."""
+
+from __future__ import annotations
+
+import asyncio
+
+from modelecology.api.reasons import Reason, named
+from modelecology.governance.facts import JobFailure, Wait
+from modelecology.governance.verdict import clock
+from modelecology.governance.work import backoff
+from modelecology.jobs.port import JobPhase
+
+from .act import ended_well, job_status, run_job, settle
+from .conditions import sentence
+from .frame import Frame
+from .observe import failure_of, results_due
+from .orders import Order, ask
+from .queue import WorkKey
+from .runtime import Runtime
+
+
+async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
+    """Order the results that are due, one model after the other; None when all are there.
+
+    Raises StoreError, RunnerError.
+    """
+    where = (frame.namespace, frame.name)
+    due = await asyncio.to_thread(results_due, frame)
+    order = ask(frame, due, runtime.attempts.get(where, 0)) if due else None
+    settle(runtime, frame.population, key, order.spec.name if order else None)
+    if order is None:
+        runtime.attempts.pop(where, None)
+        if runtime.baseline_ready(where):
+            runtime.wake_specialists(*where)
+        return None
+    runtime.ready.discard(where)
+    status = await job_status(runtime, frame, order, key)
+    if await ended_well(frame, order, status):
+        runtime.queue.add(key)
+        return Wait(Reason.BASELINE_RUNNING, "The results have just been committed.")
+    failure = failure_of(status, 0.0, 0.0)
+    if failure is not None:
+        return _failed(runtime, frame, order, failure, key)
+    wait = await run_job(runtime, frame, order, status, key)
+    running = status is not None and status.phase is JobPhase.Running
+    n = len(due)
+    return wait or Wait(
+        Reason.BASELINE_RUNNING,
+        f"{n} results of the generalist or of live specialists are {'being made' if running else 'ordered'}.",
+    )
+
+
+def _failed(runtime: Runtime, frame: Frame, order: Order, failure: JobFailure, key: WorkKey) -> Wait:
+    """Try a failed evaluation again after a pause, for as long as it takes: all judging rests on it."""
+    where = (frame.namespace, frame.name)
+    now = runtime.now()
+    name = order.spec.name
+    attempts = runtime.attempts.get(where, 0)
+    # A failure that an earlier process saw has had its pause.
+    ours = runtime.running.get(key) == name or name in runtime.retry_at
+    due = runtime.retry_at.setdefault(name, now + backoff(attempts) if ours else now)
+    if now >= due:
+        del runtime.retry_at[name]
+        runtime.attempts[where] = attempts + 1
+        settle(runtime, frame.population, key, None)
+        runtime.queue.add(key)
+    said = sentence(f"The evaluation failed: {failure.message}")
+    return Wait(named(failure.reason), f"{said} The next try starts at {clock(due)}.", due)

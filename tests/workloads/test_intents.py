@@ -1,0 +1,132 @@
+"""Intents say exactly what to do, and their keys follow content alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from modelecology.jobs.code import code_digest, installed_versions
+from modelecology.jobs.intents import (
+    EvaluateIntent,
+    ImportIntent,
+    Lora,
+    Recipe,
+    ReplayRef,
+    TrainIntent,
+    canonical_json,
+    evaluation_job_key,
+    in_shadow_split,
+    parse_intent,
+    train_key,
+)
+from tests.workloads.orders import Orders
+
+DIGEST = f"sha256:{'1' * 64}"
+OTHER = f"sha256:{'2' * 64}"
+LORA = Lora(rank=8, alpha=16)
+RECIPE = Recipe(steps=60, batch_size=8, learning_rate="1e-3", seed=7)
+
+
+def key_of(
+    *,
+    base: str = DIGEST,
+    data: str = DIGEST,
+    replay: ReplayRef | None = None,
+    lora: Lora = LORA,
+    recipe: Recipe = RECIPE,
+    code: str = DIGEST,
+) -> str:
+    """Give a training's key with some of it changed."""
+    return train_key(base_digest=base, data_digest=data, replay=replay, lora=lora, recipe=recipe, code=code)
+
+
+def test_each_kind_of_intent_survives_its_json(orders: Orders) -> None:
+    for intent in (orders.train(), orders.evaluate(orders.task("code"))):
+        assert parse_intent(canonical_json(intent)) == intent
+    text = canonical_json(orders.train())
+    assert list(json.loads(text)) == sorted(json.loads(text))
+    assert '"learningRate":"0.01"' in text
+
+
+def test_the_kind_chooses_the_shape(orders: Orders) -> None:
+    plain = json.loads(canonical_json(orders.train()))
+    assert isinstance(parse_intent(json.dumps(plain)), TrainIntent)
+    for kind, shape in (("Import", ImportIntent), ("Evaluate", EvaluateIntent)):
+        with pytest.raises(ValidationError) as caught:
+            parse_intent(json.dumps({**plain, "kind": kind}))
+        assert shape.model_fields["kind"].default == kind
+        assert kind in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("key", "x"),
+        ("threads", 0),
+        ("code", "1"),
+        ("surprise", 1),
+        ("recipe", {"steps": 0}),
+        ("kind", "Merge"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(orders: Orders, field: str, value: object) -> None:
+    plain = json.loads(canonical_json(orders.train()))
+    with pytest.raises(ValidationError, match=field):
+        parse_intent(json.dumps({**plain, field: value}))
+
+
+def test_a_key_changes_with_everything_that_changes_the_weights() -> None:
+    replay = ReplayRef(uri="file:///r", digest=DIGEST, share=0.25)
+    keys = [
+        key_of(),
+        key_of(base=OTHER),
+        key_of(data=OTHER),
+        key_of(replay=replay),
+        key_of(replay=replay.model_copy(update={"share": 0.5})),
+        key_of(lora=Lora(rank=4, alpha=16)),
+        key_of(recipe=RECIPE.model_copy(update={"seed": 8})),
+        key_of(code=OTHER),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_key_ignores_where_a_file_lies_and_how_a_number_is_spelled() -> None:
+    here = ReplayRef(uri="file:///here", digest=DIGEST, share=0.25)
+    there = ReplayRef(uri="store:///there", digest=DIGEST, share=0.25)
+    assert key_of(replay=here) == key_of(replay=there)
+    spelled = Recipe(steps=60, batch_size=8, learning_rate="0.0010", seed=7)
+    assert key_of(recipe=spelled) == key_of()
+
+
+def test_the_order_of_the_tasks_does_not_name_another_job() -> None:
+    assert evaluation_job_key(["a", "b"]) == evaluation_job_key(["b", "a", "a"])
+    assert evaluation_job_key(["a"]) != evaluation_job_key(["b"])
+
+
+@pytest.mark.parametrize("rate", ["fast", "", "-1", "0", "nan", "inf"])
+def test_a_learning_rate_that_is_no_positive_number_is_refused(rate: str) -> None:
+    with pytest.raises(ValidationError, match="learningRate"):
+        Recipe(steps=1, batch_size=1, learning_rate=rate, seed=0)
+
+
+@given(st.lists(st.text(min_size=1), unique=True, min_size=1), st.floats(0, 0.99), st.floats(0, 0.99))
+def test_a_greater_share_only_adds_items_to_the_shadow(clusters: list[str], one: float, two: float) -> None:
+    low, high = sorted((one, two))
+    for cluster in clusters:
+        assert not in_shadow_split(cluster, low) or in_shadow_split(cluster, high)
+        assert not in_shadow_split(cluster, 0.0)
+
+
+def test_about_the_asked_share_is_held_back() -> None:
+    held = sum(in_shadow_split(f"item-{number}", 0.25) for number in range(4000))
+    assert 900 < held < 1100
+
+
+def test_the_code_digest_names_sources_and_libraries() -> None:
+    assert code_digest() == code_digest()
+    assert code_digest().startswith("sha256:")
+    assert "torch" in dict(installed_versions())

@@ -1,0 +1,118 @@
+"""Bad data is named by file and line before any work is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modelecology.jobs.intents import DataRef, SealedRef, in_shadow_split
+from modelecology.workloads.errors import (
+    DataContaminated,
+    DataDigestMismatch,
+    DataEmpty,
+    DataInvalid,
+    DataNotFound,
+)
+from modelecology.workloads.rows import eval_items, items_of_task, refuse_contamination, train_rows
+from tests.workloads.orders import Orders, data_ref
+
+STORE = "file:///nowhere"
+GOOD = '{"id":"a","prompt":"p","answer":"x"}'
+
+
+def written(tmp_path: Path, content: str | bytes) -> DataRef:
+    """Write a data file and name it by its digest."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return data_ref(path)
+
+
+def test_rows_keep_their_order_and_blank_lines_do_not_count(tmp_path: Path) -> None:
+    rows = train_rows(written(tmp_path, f"{GOOD}\n\n{GOOD.replace('a', 'b', 1)}\n"), STORE)
+    assert [row.prompt for row in rows] == ["p", "p"]
+
+
+def test_a_missing_file_is_not_found() -> None:
+    with pytest.raises(DataNotFound, match="mend the uri"):
+        train_rows(DataRef(uri="file:///not/there", digest=f"sha256:{'0' * 64}"), STORE)
+    with pytest.raises(DataNotFound):
+        train_rows(DataRef(uri="s3://bucket/x", digest=f"sha256:{'0' * 64}"), STORE)
+
+
+def test_a_changed_file_is_told_by_its_digest(tmp_path: Path) -> None:
+    ref = written(tmp_path, GOOD)
+    (tmp_path / "rows.jsonl").write_text(GOOD + "\n")
+    with pytest.raises(DataDigestMismatch, match=ref.digest):
+        train_rows(ref, STORE)
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ('{"id":"b","prompt":', "JSON"),
+        ("[]", "object"),
+        ('{"id":"b","answer":"x"}', "prompt"),
+        ('{"id":"b","prompt":"p"}', "answer"),
+        ('{"id":"b","prompt":"p","answer":""}', "answer"),
+        ('{"id":7,"prompt":"p","answer":"x"}', "id"),
+        (GOOD, "repeats the id 'a' of line 1"),
+    ],
+)
+def test_a_broken_line_is_named_by_file_and_number(tmp_path: Path, line: str, cause: str) -> None:
+    with pytest.raises(DataInvalid, match=rf"rows\.jsonl line 2 .*{cause}"):
+        train_rows(written(tmp_path, f"{GOOD}\n{line}\n"), STORE)
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid, match="line 2"):
+        train_rows(written(tmp_path, GOOD.encode() + b'\n{"id":"\xff"}\n'), STORE)
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_a_file_without_rows_is_empty(tmp_path: Path, content: str) -> None:
+    with pytest.raises(DataEmpty, match="no rows"):
+        train_rows(written(tmp_path, content), STORE)
+
+
+def test_training_rows_of_the_sealed_suite_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
+    train = "".join(
+        json.dumps({"id": f"t{number}", "prompt": f"Question  {number}", "answer": "x"}) + "\n"
+        for number in range(5)
+    )
+    (tmp_path / "train.jsonl").write_text(train)
+    sealed = "".join(
+        json.dumps({"id": f"e{number}", "prompt": f"question {number}\n"}) + "\n" for number in (3, 2, 9)
+    )
+    ref = data_ref(tmp_path / "train.jsonl")
+    suite = SealedRef(task="quiz", data=written(tmp_path, sealed))
+    with pytest.raises(DataContaminated, match=r"2 of 5 rows .*first 't2' \(task quiz\)"):
+        refuse_contamination(train_rows(ref, STORE), ref.uri, (suite,), STORE)
+    refuse_contamination(train_rows(ref, STORE)[:2], ref.uri, (suite,), STORE)
+
+
+def test_the_two_sides_of_the_split_make_the_whole_and_keep_clusters_together(orders: Orders) -> None:
+    task = orders.task("code")
+    main = items_of_task(task, orders.uri)
+    shadow = items_of_task(task.model_copy(update={"split": "Shadow"}), orders.uri)
+    assert {item.id for item in main} | {item.id for item in shadow} == {
+        item.id for item in eval_items(task.data, orders.uri)
+    }
+    assert not {item.cluster for item in main} & {item.cluster for item in shadow}
+    assert all(in_shadow_split(item.cluster, 0.25) for item in shadow)
+
+
+def test_a_split_side_without_items_is_empty(orders: Orders) -> None:
+    task = orders.task("code").model_copy(update={"split": "Shadow", "shadow_share": 0.0})
+    with pytest.raises(DataEmpty, match="Shadow"):
+        items_of_task(task, orders.uri)
+
+
+def test_an_item_that_lacks_what_its_scorer_needs_is_named(tmp_path: Path, orders: Orders) -> None:
+    bare = written(tmp_path, '{"id":"q","prompt":"p"}\n')
+    with pytest.raises(DataInvalid, match="'q' has no answer"):
+        items_of_task(orders.task("code", data=bare), STORE)
+    lonely = written(tmp_path, '{"id":"q","prompt":"p","answer":"x","choices":["y","z"]}\n')
+    with pytest.raises(DataInvalid, match="'q' needs two or more choices"):
+        items_of_task(orders.task("code", data=lonely, scorer="Choice"), STORE)
