@@ -12,6 +12,7 @@ from modelecology.engines.double import Lie
 from modelecology.jobs.port import JobFailure
 from modelecology.kube.cluster import DECISION, POPULATION, SPECIALIST, SUITE
 from modelecology.reconcile.queue import WorkKey
+from modelecology.store import Progress
 
 from .stage import NAMESPACE, Stage
 
@@ -384,7 +385,9 @@ async def test_an_archived_artifact_of_an_equal_key_is_taken_back_and_not_made_a
     assert len([n for n in stage.runner.names() if n.startswith("train-")]) == 1
 
 
-async def test_with_two_engines_one_that_is_down_is_named_and_both_are_proved_in_the_end(stage: Stage) -> None:
+async def test_with_two_engines_one_that_is_down_is_named_and_both_are_proved_in_the_end(
+    stage: Stage,
+) -> None:
     second = stage.add_engine("http://127.0.0.1:3")
     second.down = True
     population = stage.manifests.population()
@@ -404,7 +407,12 @@ async def test_with_two_engines_one_that_is_down_is_named_and_both_are_proved_in
 
 async def test_an_engine_that_refuses_to_load_is_named_with_its_words(stage: Stage) -> None:
     stage.engine = stage.add_engine("http://127.0.0.1:2", capacity=0)
-    await stage.apply_desk(stage.manifests.specialist("dates", "dates", 0.6))
+    await stage.apply(
+        stage.manifests.suite(),
+        stage.manifests.population(),
+        stage.manifests.specialist("dates", "dates", 0.6),
+    )
+    await stage.settle(1.0)
     assert stage.state("dates") == "Shadow Proving"
     assert "All 0 adapter slots are taken" in stage.condition("dates")["message"]
 
@@ -431,3 +439,25 @@ async def test_a_restarted_operator_finds_everything_at_rest_and_writes_nothing(
     await stage.restart()
     await stage.settle(60.0)
     assert stage.cluster.writes[written:] == []
+
+
+async def test_progress_is_shown_and_written_at_most_every_ten_seconds(stage: Stage) -> None:
+    await stage.apply_desk()
+    await stage.apply(stage.manifests.specialist("dates", "dates", 0.6))
+    await stage.settle(1.0, work=False)
+    assert stage.state("dates") == "Training Training"
+    key = stage.status("dates")["candidate"]["key"]
+    written = len(stage.cluster.writes)
+    for step in range(60):
+        stage.store.write_progress(
+            key, Progress(step=step, total=60, loss=2.0 / (step + 1), eta_seconds=60.0 - step, phase="Train")
+        )
+        stage.runtime.queue.add(WorkKey("Specialist", NAMESPACE, "dates"))
+        await stage.settle(1.0, work=False)
+    assert 5 <= len(stage.cluster.writes) - written <= 7
+    shown = stage.status("dates")["progress"]
+    assert shown["total"] == 60
+    assert shown["step"] >= 49
+    await stage.settle(30.0)
+    assert stage.state("dates") == "Live Serving"
+    assert stage.status("dates").get("progress") is None

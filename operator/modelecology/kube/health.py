@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry, generate_latest
 
 
@@ -24,8 +25,8 @@ async def serve_health(
 ) -> web.AppRunner:
     """Serve /healthz, /readyz and /metrics until clean-up. Raises OSError if the port is taken."""
 
-    def answering(question: Question) -> Callable[[web.Request], object]:
-        async def handler(_request: web.Request) -> web.Response:
+    def answering(question: Question) -> Handler:
+        async def handler(_request: web.Request) -> web.StreamResponse:
             answer = question()
             return web.Response(status=200 if answer.well else 503, text=answer.text + "\n")
 
@@ -35,8 +36,8 @@ async def serve_health(
         return web.Response(body=generate_latest(registry), content_type="text/plain")
 
     app = web.Application()
-    app.router.add_get("/healthz", answering(alive))  # type: ignore[arg-type]
-    app.router.add_get("/readyz", answering(ready))  # type: ignore[arg-type]
+    app.router.add_get("/healthz", answering(alive))
+    app.router.add_get("/readyz", answering(ready))
     app.router.add_get("/metrics", metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -106,4 +106,11 @@ def _failed(view: EngineView, name: str, standing: Standing, message: str) -> No
 
 
 def _snapshot(view: EngineView) -> tuple[object, ...]:
-    return (view.looked, view.reachable, view.message, dict(view.standing), dict(view.messages), frozenset(view.absent))
+    return (
+        view.looked,
+        view.reachable,
+        view.message,
+        dict(view.standing),
+        dict(view.messages),
+        frozenset(view.absent),
+    )

@@ -92,9 +92,7 @@ def _wanted(runtime: Runtime, frame: Frame) -> dict[str, Resident]:
     return found
 
 
-def _clear(
-    runtime: Runtime, frame: Frame, endpoints: tuple[str, ...], belongs: Mapping[str, Place]
-) -> bool:
+def _clear(runtime: Runtime, frame: Frame, endpoints: tuple[str, ...], belongs: Mapping[str, Place]) -> bool:
     """Archive and delete what the log says is over, once every engine has proved that it is gone."""
     where = (frame.namespace, frame.name)
     cleared = False

@@ -107,7 +107,7 @@ class _Trial:
         return True
 
     def _is_early(self, frame: Frame, observer: Observer) -> bool:
-        """Say whether the engines were not looked at since the start; the status stands as it is until then."""
+        """Say whether the engines were not looked at since the start; until then the status stands."""
         engines = frame.population.spec.serving.endpoints
         settled = observer.record.state in (State.LIVE, State.RETIRED)
         if not settled or self._runtime.residency.looked(self._where, engines):
