@@ -15,7 +15,9 @@ async def test_probes_say_what_is_so_and_metrics_are_given() -> None:
     Gauge("modelecology_test", "A number.", registry=registry).set(7)
     alive = [Answer(True, "alive")]
     (port,) = free_ports(1)
-    probes = await serve_health("127.0.0.1", port, lambda: alive[-1], lambda: Answer(False, "not yet"), registry)
+    probes = await serve_health(
+        "127.0.0.1", port, lambda: alive[-1], lambda: Answer(False, "not yet"), registry
+    )
 
     async def ask(path: str) -> tuple[int, str]:
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as reply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from testbed.cluster import Cluster
 from testbed.operators import Nursery, jobs_at_work
 
 from .desk import Desk, open_desk
+from .stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,3 +43,11 @@ def desk(idle_desk: Desk) -> Desk:
     idle_desk.operator.start()
     idle_desk.operator.wait_ready()
     return idle_desk
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """An operator in memory."""
+    found = Stage(tmp_path)
+    yield found
+    await found.runtime.close()

@@ -190,3 +190,11 @@ class Stage:
     def told(self, name: str) -> list[str]:
         """List the reasons of the Events about an object."""
         return [t.event.reason for t in self.cluster.events if t.name == name]
+
+
+async def live(stage: Stage, **policy: object) -> tuple[str, str]:
+    """Bring `dates` live; gives its key and served name."""
+    await stage.apply_desk(stage.manifests.specialist("dates", "dates", 0.6), **policy)
+    assert stage.state("dates") == "Live Serving"
+    revision = stage.status("dates")["live"]
+    return revision["key"], revision["servedName"]

@@ -70,6 +70,12 @@ class EngineView:
     absent: set[str] = field(default_factory=set)
 
 
+def unreachable(views: Mapping[str, EngineView]) -> list[str]:
+    """Say of every engine that does not answer what it said last."""
+    found = ((e, v.message) for e, v in views.items() if not v.reachable)
+    return [said if e in said else f"{e}: {said}" for e, said in found]
+
+
 class ResidencyBoard:
     """What the engines of each population have proved."""
 
@@ -87,7 +93,7 @@ class ResidencyBoard:
     def residency(self, population: PopulationKey, endpoints: tuple[str, ...], name: str) -> Residency:
         """Sum up what all engines proved of one served name."""
         views = self.views(population, endpoints)
-        messages = [f"{e}: {v.message}" for e, v in views.items() if not v.reachable]
+        messages = unreachable(views)
         messages += [
             f"{e}: {v.messages[name]}" for e, v in views.items() if v.reachable and name in v.messages
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from modelecology.api.population import Population
 from modelecology.api.suite import EvaluationSuite, Task
@@ -80,33 +81,8 @@ class Frame:
 
     def order(self, asked: Asked) -> EvaluationTask:
         """Write the order for one result, under the key that names it."""
-        task = self.task(asked.task)
-        scorer: Scorer = task.scorer.value
-        share = self.suite.spec.shadow_share
-        key = evaluation_key(
-            base_digest=self.population.spec.generalist.digest,
-            adapter_key=asked.adapter_key,
-            served_model=asked.served_model,
-            data_digest=task.data.digest,
-            scorer=scorer,
-            pattern=task.pattern,
-            entry_point=task.entry_point,
-            max_new_tokens=task.max_new_tokens,
-            split=asked.split,
-            shadow_share=share,
-            code=self.code,
-        )
-        return EvaluationTask(
-            key=key,
-            task=task.name,
-            data=IntentData(uri=task.data.uri, digest=task.data.digest),
-            scorer=scorer,
-            pattern=task.pattern,
-            entry_point=task.entry_point,
-            max_new_tokens=task.max_new_tokens,
-            split=asked.split,
-            shadow_share=share,
-        )
+        base = self.population.spec.generalist.digest
+        return _order(self.task(asked.task), asked, base, self.suite.spec.shadow_share, self.code)
 
     def invariants(self) -> tuple[str, ...]:
         """Name the tasks that are never traded."""
@@ -125,3 +101,33 @@ class Frame:
         """
         whole = all(self.store.commit_of(self.order(a).key) is not None for a in wanted)
         return () if whole else wanted
+
+
+@lru_cache(maxsize=16384)
+def _order(task: Task, asked: Asked, base_digest: str, share: float, code: str) -> EvaluationTask:
+    # Every look asks for the same few orders again, and a key costs a digest.
+    scorer: Scorer = task.scorer.value
+    key = evaluation_key(
+        base_digest=base_digest,
+        adapter_key=asked.adapter_key,
+        served_model=asked.served_model,
+        data_digest=task.data.digest,
+        scorer=scorer,
+        pattern=task.pattern,
+        entry_point=task.entry_point,
+        max_new_tokens=task.max_new_tokens,
+        split=asked.split,
+        shadow_share=share,
+        code=code,
+    )
+    return EvaluationTask(
+        key=key,
+        task=task.name,
+        data=IntentData(uri=task.data.uri, digest=task.data.digest),
+        scorer=scorer,
+        pattern=task.pattern,
+        entry_point=task.entry_point,
+        max_new_tokens=task.max_new_tokens,
+        split=asked.split,
+        shadow_share=share,
+    )

@@ -25,6 +25,7 @@ from .population_status import population_status, waiting_status, write_populati
 from .queue import WorkKey
 from .runtime import Runtime, SuiteMissing
 from .service import serve
+from .trouble import OUTSIDE
 
 ENGINE_SECONDS = 2.0
 IDLE_SECONDS = 15.0
@@ -51,6 +52,7 @@ async def reconcile_population(runtime: Runtime, key: WorkKey) -> None:
         runtime.queue.add(key, IDLE_SECONDS)
         return
     evaluating = await _evaluating(runtime, frame, key)
+    _note_trouble(runtime, (key.namespace, key.name), evaluating)
     waiting = await serve(runtime, frame) or evaluating
     await _report(runtime, frame, waiting)
     runtime.queue.forgive(key)
@@ -69,6 +71,18 @@ async def _evaluating(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | No
         return await evaluate(runtime, frame, key)
     except (StoreError, RunnerError) as error:
         return Wait(named(error.reason), str(error))
+
+
+def _note_trouble(runtime: Runtime, where: tuple[str, str], wait: Wait | None) -> None:
+    """Let those who wait for the results know what keeps them from being made."""
+    known = runtime.in_the_way.get(where)
+    now = wait if wait is not None and wait.reason in OUTSIDE else None
+    if now is None:
+        runtime.in_the_way.pop(where, None)
+    else:
+        runtime.in_the_way[where] = now
+    if (known and known.reason) != (now and now.reason):
+        runtime.wake_specialists(*where)
 
 
 async def _report(runtime: Runtime, frame: Frame, wait: Wait | None) -> None:

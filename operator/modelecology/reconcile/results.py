@@ -52,6 +52,7 @@ class ResultsReader:
         self._known: OrderedDict[str, Recorded] = OrderedDict()
         self._lock = threading.Lock()  # looks run in threads
         self._prompts: dict[str, dict[str, str]] = {}
+        self._fingerprints: dict[str, Fingerprint] = {}
 
     def read(self, store: ArtifactStore, order: EvaluationTask, model: str = GENERALIST) -> Recorded | None:
         """Read a result, or give None while it is not committed. Raises StoreError."""
@@ -73,7 +74,10 @@ class ResultsReader:
     def fingerprint(
         self, store: ArtifactStore, store_uri: str, order: EvaluationTask, candidate: Recorded, base: Recorded
     ) -> Fingerprint:
-        """Choose the questions which tell an adapter from its base. Raises StoreError."""
+        """Choose the questions which tell an adapter from its base, once a result. Raises StoreError."""
+        known = self._fingerprints.get(order.key)
+        if known is not None:
+            return known
         if order.data.digest not in self._prompts:
             path = resolve(order.data.uri, store_uri)
             if file_digest(path) != order.data.digest:
@@ -82,7 +86,9 @@ class ResultsReader:
             rows = [_Prompt.model_validate_json(line) for line in lines if line.strip()]
             self._prompts[order.data.digest] = {row.id: row.prompt for row in rows}
         prompts = self._prompts[order.data.digest]
-        return choose_probes(candidate.outputs, base.outputs, prompts, max_tokens=order.max_new_tokens)
+        chosen = choose_probes(candidate.outputs, base.outputs, prompts, max_tokens=order.max_new_tokens)
+        self._fingerprints[order.key] = chosen
+        return chosen
 
 
 def cost_of(cost: StoredCost) -> Cost:

@@ -12,6 +12,7 @@ from typing import Protocol
 from modelecology.api.population import Population
 from modelecology.api.suite import EvaluationSuite
 from modelecology.engines.port import Engine
+from modelecology.governance.facts import Wait
 from modelecology.governance.log import LogState
 from modelecology.governance.succession import Place, places
 from modelecology.jobs.port import JobRunner, RunnerError
@@ -82,6 +83,7 @@ class Runtime:
         default_factory=set
     )  # whose running jobs were counted since the start
     counting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    in_the_way: dict[PopulationKey, Wait] = field(default_factory=dict)  # of a population's own evaluation
     ended: dict[WorkKey, float] = field(default_factory=dict)  # when the end of its job was noticed
     _background: set[asyncio.Task[None]] = field(default_factory=set)
     _rules: dict[PopulationKey, tuple[tuple[str, int, str, int], Rules]] = field(default_factory=dict)
@@ -177,6 +179,7 @@ class Runtime:
         self._logs.pop(where, None)
         self._rules.pop(where, None)
         self.attempts.pop(where, None)
+        self.in_the_way.pop(where, None)
         self.ready.discard(where)
         self.counted.discard(where)
         self.slots.drop(where)

@@ -14,6 +14,7 @@ from modelecology.governance.succession import Place, residents, served_names
 from modelecology.store import ArtifactMissing, StoreError
 
 from . import finalizer
+from .boards import unreachable
 from .engines import Resident, reconcile_engine
 from .frame import Asked, Frame
 from .runtime import Runtime
@@ -59,7 +60,7 @@ async def serve(runtime: Runtime, frame: Frame) -> Wait | None:
         await finalizer.release(runtime, population)
     if any(changes) or changed:
         runtime.wake_specialists(*where)
-    down = [f"{e}: {v.message}" for e, v in views.items() if not v.reachable]
+    down = unreachable(views)
     return trouble or (Wait(Reason.ENGINE_UNREACHABLE, "; ".join(down)) if down else None)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from modelecology.api.reasons import Reason, named
 from modelecology.api.specialist import Specialist, SpecialistStatus
-from modelecology.api.vocabulary import Action, State, Target
+from modelecology.api.vocabulary import State, Target
 from modelecology.governance.decide import decide
 from modelecology.governance.facts import Cost, JobFailure, Residency, RevisionRecord, Verdict, Wait
 from modelecology.governance.lifecycle import RESIDENT, STOPPED, WORKING
@@ -27,6 +27,7 @@ from .deletion import delete_specialist, not_away, not_gone
 from .frame import Frame
 from .missing import wait_for_frame
 from .observe import Observer, Sight, failure_of
+from .pauses import ENVIRONMENT_SECONDS, may_run, pause, stands_alone
 from .queue import WorkKey
 from .record import OPERATOR, entry_of, record, subject_of
 from .runtime import PopulationMissing, Runtime, SuiteMissing
@@ -34,12 +35,8 @@ from .status import PROGRESS_SECONDS, specialist_status, unmoved, write
 from .trouble import ENVIRONMENT
 
 RETRY_ANNOTATION = "modelecology.io/retry"
-WAIT_SECONDS = 30.0
-ENVIRONMENT_SECONDS = 3.0
-LONGEST_SECONDS = 3600.0
 _MOST_STEPS = 24
 _ACTOR_LIMIT = 200
-_SETTLED = (Reason.SERVING, Reason.RETIRED, Reason.SHADOW_HELD)
 _LOG = logging.getLogger(__name__)
 
 
@@ -184,7 +181,7 @@ class _Trial:
         )
         sight = replace(sight, situation=situation)
         verdict = decide(situation)
-        if blocked is not None and not _stands_alone(verdict):
+        if blocked is not None and not stands_alone(observer.record.state, verdict):
             verdict = blocked
         return Seen(sight, status, verdict)
 
@@ -220,10 +217,13 @@ class _Trial:
             wait = await self._away(frame, seen.sight.situation.record, wait)
         if wait.reason not in ENVIRONMENT:
             await self._drop_job(frame, order.spec.name if order else None, state)
+        if wait.reason is Reason.BASELINE_RUNNING:
+            # It is not running if something keeps the population from running it.
+            wait = self._runtime.in_the_way.get(self._where, wait)
         if order is None and state is State.TRAINING:
             # It lies in the archive, or has just been committed.
             self._runtime.queue.add(WorkKey("Population", *self._where))
-        if order is None or not _may_run(wait):
+        if order is None or not may_run(wait):
             return wait
         try:
             queued = await run_job(self._runtime, frame, order, seen.status, self._key)
@@ -257,9 +257,9 @@ class _Trial:
         await self._write(after, now)
         await self._let_go(frame, observer)
         self._runtime.queue.forgive(self._key)
-        pause = _pause(wait, observer.record, now)
+        longest = pause(wait, observer.record, now)
         expires = next_expiry(observer.log, observer.record.revision, frame.policy.undo_window)
-        self._runtime.queue.add(self._key, min(pause, seconds_until(expires, now, pause)))
+        self._runtime.queue.add(self._key, min(longest, seconds_until(expires, now, longest)))
 
     async def _write(self, after: SpecialistStatus, now: datetime) -> None:
         last = self._runtime.progress_at.get(self._key)
@@ -281,31 +281,10 @@ class _Trial:
             await finalizer.release(self._runtime, held)
 
 
-def _stands_alone(verdict: Verdict | Wait) -> bool:
-    """Say whether a verdict needs neither runner nor store: people and engines have the say in it."""
-    return isinstance(verdict, Verdict) and verdict.transition.action in (Action.RETIRE, Action.QUARANTINE)
-
-
-def _may_run(wait: Wait) -> bool:
-    return wait.reason in (Reason.TRAINING, Reason.IMPORTING, Reason.EVALUATING, Reason.SHADOWING)
-
-
 def _progress(frame: Frame, seen: Seen, wait: Wait) -> Progress | None:
-    if seen.sight.order is None or not _may_run(wait):
+    if seen.sight.order is None or not may_run(wait):
         return None
     try:
         return frame.store.progress(seen.sight.order.progress_key)
     except StoreError:
         return None
-
-
-def _pause(wait: Wait, revision: RevisionRecord, now: datetime) -> float:
-    if wait.reason in ENVIRONMENT:
-        return ENVIRONMENT_SECONDS
-    if wait.until is not None:
-        pause = min(seconds_until(wait.until, now, WAIT_SECONDS), LONGEST_SECONDS)
-        # A job that runs is looked at for its progress, whatever is waited for.
-        return min(pause, PROGRESS_SECONDS) if _may_run(wait) else pause
-    if wait.reason in _SETTLED:
-        return LONGEST_SECONDS
-    return float(PROGRESS_SECONDS) if revision.state in WORKING else WAIT_SECONDS

@@ -158,6 +158,9 @@ class ArtifactStore:
     def __init__(self, files: LocalFiles) -> None:
         self._files = files
         self._known_format = False
+        # A commit never changes, so it is read once a version of its file; a look costs one stat.
+        self._commits: dict[str, tuple[tuple[int, int, int], Commit]] = {}
+        self._manifests: dict[str, Manifest] = {}
 
     @classmethod
     def open(cls, uri: str) -> ArtifactStore:
@@ -196,10 +199,22 @@ class ArtifactStore:
         self._known_format = True
 
     def commit_of(self, key: str) -> Commit | None:
-        """Return the winning commit or None; one small read. Raises ArtifactCorrupt, StoreUnavailable."""
+        """Return the winning commit or None; one stat. Raises ArtifactCorrupt, StoreUnavailable."""
         self._check_format()
-        content = self._files.read(f"artifacts/{_checked_key(key)}/commit.json")
-        return None if content is None else load_commit(key, content)
+        place = f"artifacts/{_checked_key(key)}/commit.json"
+        stamp = self._files.stamp(place)
+        if stamp is None:
+            self._commits.pop(key, None)
+            return None
+        known = self._commits.get(key)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        content = self._files.read(place)
+        if content is None:
+            return None
+        commit = load_commit(key, content)
+        self._commits[key] = (stamp, commit)
+        return commit
 
     def _required(self, key: str) -> Commit:
         commit = self.commit_of(key)
@@ -209,8 +224,16 @@ class ArtifactStore:
         return commit
 
     def manifest(self, key: str) -> Manifest:
-        """Return the manifest, after a check against the commit; raises ArtifactMissing, ArtifactCorrupt."""
+        """Return the manifest, read once a commit; raises ArtifactMissing, ArtifactCorrupt."""
         commit = self._required(key)
+        known = self._manifests.get(commit.manifest)
+        if known is None:
+            known = self._read_manifest(key, commit)
+            self._manifests[commit.manifest] = known
+        return known
+
+    def _read_manifest(self, key: str, commit: Commit) -> Manifest:
+        """Read the manifest and check it against the commit; raises ArtifactCorrupt."""
         content = self._files.read(f"artifacts/{key}/{commit.attempt}/{MANIFEST}")
         if content is None or bytes_digest(content) != commit.manifest:
             state = "missing" if content is None else "not what was committed"
@@ -219,8 +242,9 @@ class ArtifactStore:
 
     def verify(self, key: str) -> Manifest:
         """Rehash every file and return the manifest; raises ArtifactCorrupt naming the first bad file."""
-        manifest = self.manifest(key)
-        directory = f"artifacts/{key}/{self._required(key).attempt}"
+        commit = self._required(key)
+        manifest = self._read_manifest(key, commit)
+        directory = f"artifacts/{key}/{commit.attempt}"
         present = set(self._files.names(directory)) - {MANIFEST}
         for name in sorted(present ^ set(manifest.files)):
             state = "was not committed" if name in present else "is missing"

@@ -81,6 +81,16 @@ class LocalFiles:
             with os.fdopen(descriptor, "rb") as file:
                 return file.read()
 
+    def stamp(self, relative: str) -> tuple[int, int, int] | None:
+        """Tell one version of a file from another without reading it, or None where there is none."""
+        with self.translated(f"looking at {relative}"):
+            try:
+                found = os.lstat(self.at(relative))
+            except FileNotFoundError:
+                self.require_root()
+                return None
+            return found.st_ino, found.st_mtime_ns, found.st_size
+
     def make_directory(self, relative: str) -> Path:
         """Make a directory, and its parents below the root, durably."""
         with self.translated(f"making {relative}"):

@@ -1,0 +1,44 @@
+"""How long a Specialist is left alone, by what it waits for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, State
+from modelecology.governance.facts import RevisionRecord, Verdict, Wait
+from modelecology.governance.lifecycle import STOPPED, WORKING
+
+from .act import seconds_until
+from .status import PROGRESS_SECONDS
+from .trouble import ENVIRONMENT
+
+WAIT_SECONDS = 30.0
+ENVIRONMENT_SECONDS = 3.0
+LONGEST_SECONDS = 3600.0
+SETTLED = (Reason.SERVING, Reason.RETIRED, Reason.SHADOW_HELD)
+
+
+def stands_alone(state: State, verdict: Verdict | Wait) -> bool:
+    """Say whether a verdict needs neither runner nor store: people and engines have the say in it."""
+    if state is State.LIVE or state in STOPPED:
+        return True
+    return isinstance(verdict, Verdict) and verdict.transition.action in (Action.RETIRE, Action.QUARANTINE)
+
+
+def may_run(wait: Wait) -> bool:
+    """Say whether what is waited for is a job, which has to run for that."""
+    return wait.reason in (Reason.TRAINING, Reason.IMPORTING, Reason.EVALUATING, Reason.SHADOWING)
+
+
+def pause(wait: Wait, revision: RevisionRecord, now: datetime) -> float:
+    """Say when to look again at the latest, in seconds."""
+    if wait.reason in ENVIRONMENT:
+        return ENVIRONMENT_SECONDS
+    if wait.until is not None:
+        until = min(seconds_until(wait.until, now, WAIT_SECONDS), LONGEST_SECONDS)
+        # A job that runs is looked at for its progress, whatever is waited for.
+        return min(until, PROGRESS_SECONDS) if may_run(wait) else until
+    if wait.reason in SETTLED:
+        return LONGEST_SECONDS
+    return float(PROGRESS_SECONDS) if revision.state in WORKING else WAIT_SECONDS
