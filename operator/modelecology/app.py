@@ -62,14 +62,17 @@ class Watching:
         self._runtime = runtime
 
     def seen(self, kind: Kind, body: Body) -> None:
-        """Note a new version of an object."""
+        """Note a new version of an object. The echo of our own write says nothing new."""
         meta = body["metadata"]
+        where = (kind, str(meta.get("namespace", "")), str(meta["name"]))
+        if self._runtime.cache.version(*where) == meta["resourceVersion"]:
+            return
         try:
             self._runtime.cache.put(kind, body)
         except InvalidObject as error:
             _LOG.error("%s %s/%s cannot be read: %s", kind.kind, meta.get("namespace"), meta["name"], error)
             return
-        seen(self._runtime, kind, str(meta.get("namespace", "")), str(meta["name"]))
+        seen(self._runtime, *where)
 
     def gone(self, kind: Kind, namespace: str, name: str) -> None:
         """Note that an object is gone."""

@@ -80,5 +80,3 @@ def is_ready(status: dict[str, Any]) -> bool:
 def watcher(stack: Stack) -> Watcher:
     """Asks the stack's API server."""
     return Watcher(stack)
-
-

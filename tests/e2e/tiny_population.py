@@ -72,7 +72,7 @@ def population(desk: TinyDesk, store: Path, ray: str, engine: str) -> Manifest:
 
 def specialist(desk: TinyDesk, name: str, task: str, *, replay: bool = True, seed: int = 7) -> Manifest:
     """A specialist that is trained, with or without replay."""
-    recipe = desk.recipe | {"seed": seed}
+    recipe = {**desk.recipe, "seed": seed}
     train: Manifest = {"data": _data(desk, "code.train.jsonl"), "lora": dict(desk.lora), "recipe": recipe}
     if replay:
         train["replay"] = {**_data(desk, "replay.jsonl"), "share": desk.replay_share}

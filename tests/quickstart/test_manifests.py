@@ -56,4 +56,3 @@ def test_the_overlay_names_the_quickstart_relative_to_itself(tmp_path: Path) -> 
     folder = overlay(tmp_path / "overlay", tmp_path / "store", "http://127.0.0.1:1", "http://127.0.0.1:2")
     body = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
     assert (folder / body["resources"][0]).resolve() == QUICKSTART
-

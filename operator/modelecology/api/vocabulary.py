@@ -1,4 +1,4 @@
-"""The words of the lifecycle: states, actions, outcomes. The table of transitions is in governance.lifecycle."""
+"""The words of the lifecycle: states, actions, outcomes. The table of transitions is governance.lifecycle."""
 
 from __future__ import annotations
 

@@ -56,6 +56,7 @@ async def run_job(
         await count_running(runtime, frame)
         limit = frame.population.spec.jobs.parallelism
         if order.takes_slot and not runtime.slots.take(where, name, limit):
+            runtime.queued.setdefault(where, set()).add(waiter)
             return Wait(Reason.QUEUED, f"All {limit} job slots are taken; this one waits for the next.")
         try:
             await line.runner.submit(order.spec)
@@ -81,9 +82,8 @@ def settle(runtime: Runtime, population: Population, waiter: WorkKey, wanted: st
     runtime.waiting.pop(job, None)
     if runtime.slots.free(where, job):
         # A moment later, so that the one whose job ended takes the next step of its own trial first.
-        for specialist in runtime.cache.specialists(*where):
-            runtime.queue.add(WorkKey("Specialist", where[0], specialist.metadata.name), delay=0.05)
-        runtime.queue.add(WorkKey("Population", *where), delay=0.05)
+        for queued in runtime.queued.pop(where, ()):
+            runtime.queue.add(queued, delay=0.05)
     return job
 
 

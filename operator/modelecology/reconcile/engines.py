@@ -24,14 +24,25 @@ class Resident:
     fingerprint: Fingerprint
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is known anew after a look at an engine: of itself, and of which adapters."""
+
+    engine: bool
+    adapters: frozenset[str]
+
+    def __bool__(self) -> bool:
+        return self.engine or bool(self.adapters)
+
+
 async def reconcile_engine(
     engine: Engine, view: EngineView, wanted: Mapping[str, Resident], ours: frozenset[str]
-) -> bool:
-    """Bring one engine closer to what is wanted; says whether anything that was known of it changed.
+) -> Change:
+    """Bring one engine closer to what is wanted; says of what something else is known now.
 
     `ours` are all names that this population ever served; other adapters are never touched.
     """
-    before = _snapshot(view)
+    before, names = _of_engine(view), _of_adapters(view)
     try:
         cards = await engine.models()
         view.reachable, view.message = True, ""
@@ -52,7 +63,9 @@ async def reconcile_engine(
     except EngineError as error:
         view.reachable, view.message = not error.retry, str(error)
     view.looked = True
-    return before != _snapshot(view)
+    after = _of_adapters(view)
+    adapters = frozenset(n for n in names.keys() | after.keys() if names.get(n) != after.get(n))
+    return Change(before != _of_engine(view), adapters)
 
 
 def _forget_lost(view: EngineView, listed: set[str]) -> None:
@@ -105,12 +118,10 @@ def _failed(view: EngineView, name: str, standing: Standing, message: str) -> No
     view.messages[name] = message
 
 
-def _snapshot(view: EngineView) -> tuple[object, ...]:
-    return (
-        view.looked,
-        view.reachable,
-        view.message,
-        dict(view.standing),
-        dict(view.messages),
-        frozenset(view.absent),
-    )
+def _of_engine(view: EngineView) -> tuple[object, ...]:
+    return view.looked, view.reachable, view.message
+
+
+def _of_adapters(view: EngineView) -> dict[str, tuple[object, ...]]:
+    names = view.standing.keys() | view.messages.keys() | view.absent
+    return {n: (view.standing.get(n), view.messages.get(n), n in view.absent) for n in names}

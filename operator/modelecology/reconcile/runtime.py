@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from modelecology.api.population import Population
+from modelecology.api.specialist import Specialist
 from modelecology.api.suite import EvaluationSuite
 from modelecology.engines.port import Engine
 from modelecology.governance.facts import Wait
@@ -74,6 +75,7 @@ class Runtime:
     residency: ResidencyBoard = field(default_factory=ResidencyBoard)
     results: ResultsReader = field(default_factory=ResultsReader)
     waiting: dict[str, set[WorkKey]] = field(default_factory=dict)  # who is woken when a job ends
+    queued: dict[PopulationKey, set[WorkKey]] = field(default_factory=dict)  # who waits for a job slot
     running: dict[WorkKey, str] = field(default_factory=dict)  # the job that somebody waits for
     progress_at: dict[WorkKey, datetime] = field(default_factory=dict)  # when a status was last written
     attempts: dict[PopulationKey, int] = field(default_factory=dict)  # of a population's own evaluation
@@ -199,10 +201,13 @@ class Runtime:
         self.queue.add(WorkKey("Population", namespace, population))
         self.wake_specialists(namespace, population)
 
-    def wake_specialists(self, namespace: str, population: str) -> None:
-        """Look again at every specialist of a population."""
+    def wake_specialists(
+        self, namespace: str, population: str, concerned: Callable[[Specialist], bool] | None = None
+    ) -> None:
+        """Look again at the specialists of a population that something concerns, or at all of them."""
         for specialist in self.cache.specialists(namespace, population):
-            self.queue.add(WorkKey("Specialist", namespace, specialist.metadata.name))
+            if concerned is None or concerned(specialist):
+                self.queue.add(WorkKey("Specialist", namespace, specialist.metadata.name))
 
     async def log_state(self, population: Population) -> LogState:
         """Give the fold of a population's log, at least as far as anybody was seen to know it.

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from modelecology.api.reasons import Reason, named
+from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import State
 from modelecology.governance.facts import Wait
 from modelecology.governance.log import LogBroken
@@ -58,10 +59,19 @@ async def serve(runtime: Runtime, frame: Frame) -> Wait | None:
             trouble = Wait(named(error.reason), str(error))
     if not residents(frame.log) and all(served_names(frame.log) <= v.absent for v in views.values()):
         await finalizer.release(runtime, population)
-    if any(changes) or changed:
+    names = frozenset[str]().union(*(c.adapters for c in changes))
+    if changed or any(c.engine for c in changes):
         runtime.wake_specialists(*where)
+    elif names:
+        runtime.wake_specialists(*where, lambda s: _holds(frame, s, names))
     down = unreachable(views)
     return trouble or (Wait(Reason.ENGINE_UNREACHABLE, "; ".join(down)) if down else None)
+
+
+def _holds(frame: Frame, specialist: Specialist, names: frozenset[str]) -> bool:
+    """Say whether one of some served names is a revision of a specialist."""
+    record = frame.log.specialists.get(specialist.metadata.uid)
+    return record is not None and any(r.served_name in names for r in record.revisions.values())
 
 
 def _restore(frame: Frame, belongs: Mapping[str, Place]) -> bool:

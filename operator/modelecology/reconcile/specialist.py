@@ -207,8 +207,14 @@ class _Trial:
         await record(self._runtime, frame, entry)
         states = (verdict.transition.source, verdict.transition.target)
         if leaves and any(state in (*RESIDENT, State.RETIRED, State.DELETED) for state in states):
-            # The engines, the store and the others' incumbents follow from this.
-            self._runtime.wake(*self._where)
+            # Engines and store follow from this, and for some others the incumbent or a free place.
+            self._runtime.queue.add(WorkKey("Population", *self._where))
+            self._runtime.wake_specialists(*self._where, self._is_concerned)
+
+    def _is_concerned(self, other: Specialist) -> bool:
+        if other.spec.contract.task == self._specialist.spec.contract.task:
+            return True
+        return any(c.reason == Reason.CAPACITY_FULL for c in other.status.conditions)
 
     async def _act(self, frame: Frame, seen: Seen, wait: Wait) -> Wait:
         """Let the job run that this state needs; a job that nobody needs any more is ended."""
