@@ -70,6 +70,7 @@ class Wish:
             replay=None,
             lora=_LORA,
             recipe=self._recipe(),
+            sealed=(),
             code=_CODE,
         )
 

@@ -140,8 +140,9 @@ class Stack:
         """Start the operator with the rights of its Role and nothing more. Raises StartFailed."""
         kubeconfig = self._operator_rights()
         secrets = self.parts.directory / "secrets"
-        (secrets / RAY_SECRET).mkdir(parents=True, exist_ok=True)
-        write_private_text(secrets / RAY_SECRET / "token", self.ray.token_path.read_text(encoding="utf-8"))
+        mounted = secrets / self.parts.namespace / RAY_SECRET
+        mounted.mkdir(parents=True, exist_ok=True)
+        write_private_text(mounted / "token", self.ray.token_path.read_text(encoding="utf-8"))
         if not self.health_port:
             (self.health_port,) = free_ports(1)
         options = {

@@ -87,7 +87,12 @@ def ray_runners(options: Options) -> Runners:
         ray = population.spec.jobs.ray
         token = None
         if ray.token_secret_ref is not None:
-            path = options.secrets / ray.token_secret_ref.name / ray.token_secret_ref.key
+            path = (
+                options.secrets
+                / population.metadata.namespace
+                / ray.token_secret_ref.name
+                / ray.token_secret_ref.key
+            )
             token = token_from_file(str(path))
         return RayJobsRunner(ray.address, token, options.job_python)
 
@@ -268,7 +273,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         "--secrets",
         type=Path,
         default=Path(env("MODELECOLOGY_SECRETS", "/var/run/secrets/modelecology")),
-        help="directory where Secrets are mounted, as NAME/KEY",
+        help="directory where Secrets are mounted, as NAMESPACE/NAME/KEY",
     )
     parser.add_argument(
         "--job-python", default=env("MODELECOLOGY_JOB_PYTHON", "python"), help="Python where the jobs run"

@@ -121,7 +121,6 @@ KINDS = (
         "evaluationsuites",
         ("suite",),
         (
-            Column("Tasks", '.spec.tasks[?(@.role=="Task")].name'),
             _AGE,
             Column("Invariants", '.spec.tasks[?(@.role=="Invariant")].name', wide=True),
             Column("Shadow-Share", ".spec.shadowShare", "number", wide=True),

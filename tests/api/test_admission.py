@@ -286,7 +286,7 @@ def test_kubectl_gets_the_whole_ecology(kinds: Cluster, server: Server) -> None:
     [
         ("pop", "NAME READY SPECIALISTS LIVE VALUE AGE"),
         ("sp", "NAME STATE POPULATION TASK SCORE LIVE AGE"),
-        ("suite", "NAME TASKS AGE"),
+        ("suite", "NAME AGE"),
         ("dec", "NAME SEQUENCE SPECIALIST ACTION FROM TO OUTCOME REASON AGE"),
     ],
 )

@@ -36,9 +36,9 @@ def test_a_better_candidate_that_breaks_nothing_is_admitted() -> None:
     assert found.outcome is Outcome.PASS
     assert tuple(c.name for c in found.checks) == CHECKS
     assert found.message == (
-        "All 2 hard invariants hold. dates: +0.80 against the generalist, at least +0.73; "
+        "All hard invariants hold. dates: +0.80 against the generalist, at least +0.73; "
         "the portfolio gains 287.96 over 720 h, at least 261.58 with 95 % confidence; "
-        "more than 0.00 is asked; 100 items."
+        "more than 0.00 is asked; 100 items, exact McNemar p = 2e-24."
     )
     assert found.cost == Cost(cpu_seconds=Decimal(50))
     card = found.scorecard
@@ -84,7 +84,7 @@ def test_a_small_win_that_does_not_repay_is_shelved_with_its_numbers() -> None:
     assert found.message == (
         "The portfolio's gain does not repay its cost. dates: +0.20 against the generalist, at least +0.14; "
         "the portfolio gains 71.96 over 720 h, at least 51.27 with 95 % confidence; "
-        "more than 100.00 is asked; 100 items."
+        "more than 100.00 is asked; 100 items, exact McNemar p = 2e-06."
     )
 
 

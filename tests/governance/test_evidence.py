@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelecology.api.reasons import Reason
-from modelecology.governance.evidence import EvidenceError, difference, mean, mean_lower, mean_upper
+from modelecology.governance.evidence import EvidenceError, difference, mean
 from modelecology.governance.facts import Item, Results
 
 from .scenes import right, scored
@@ -93,7 +93,8 @@ def test_a_mean_of_binary_items_has_exact_bounds() -> None:
 
 def test_a_mean_of_graded_items_is_resampled() -> None:
     graded = scored("dates", "old", [0.005 * k for k in range(100)])
-    assert 0.2 < mean_lower(graded, 0.95) < graded.mean < mean_upper(graded, 0.95) < 0.3
+    found = mean(graded, 0.95)
+    assert 0.2 < found.interval.low < graded.mean < found.interval.high < 0.3
 
 
 def test_a_mean_of_broken_results_is_an_error() -> None:

@@ -95,5 +95,5 @@ def test_the_worst_outcome_is_the_sum(worst: Outcome) -> None:
 
 def test_a_suite_without_invariants_says_so() -> None:
     assert summary(()).message == "The suite has no hard invariant."
-    assert summary(check_each(TASKS, "dates", evidence(), 0.95)).message == "All 2 hard invariants hold."
+    assert summary(check_each(TASKS, "dates", evidence(), 0.95)).message == "All hard invariants hold."
     assert Scope.ROUTED in {t.scope for t in TASKS}

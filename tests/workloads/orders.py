@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelecology.jobs.code import code_digest
 from modelecology.jobs.intents import (
     AdapterRef,
     DataRef,
@@ -27,7 +28,7 @@ from modelecology.jobs.intents import (
 from modelecology.store import ArtifactStore, directory_digest, file_digest
 from testbed.tiny import TinyDesk
 
-CODE = f"sha256:{'0' * 64}"
+CODE = code_digest()
 
 
 def data_ref(path: Path) -> DataRef:
@@ -86,6 +87,7 @@ class Orders:
             replay=again,
             lora=lora,
             recipe=recipe,
+            sealed=tuple(ref.data.digest for ref in sealed),
             code=CODE,
         )
         return TrainIntent(

@@ -38,10 +38,13 @@ def key_of(
     replay: ReplayRef | None = None,
     lora: Lora = LORA,
     recipe: Recipe = RECIPE,
+    sealed: tuple[str, ...] = (DIGEST,),
     code: str = DIGEST,
 ) -> str:
     """Give a training's key with some of it changed."""
-    return train_key(base_digest=base, data_digest=data, replay=replay, lora=lora, recipe=recipe, code=code)
+    return train_key(
+        base_digest=base, data_digest=data, replay=replay, lora=lora, recipe=recipe, sealed=sealed, code=code
+    )
 
 
 def test_each_kind_of_intent_survives_its_json(orders: Orders) -> None:
@@ -79,7 +82,7 @@ def test_a_wrong_field_is_refused_by_name(orders: Orders, field: str, value: obj
         parse_intent(json.dumps({**plain, field: value}))
 
 
-def test_a_key_changes_with_everything_that_changes_the_weights() -> None:
+def test_a_key_changes_with_everything_that_changes_the_weights_or_what_they_were_checked_against() -> None:
     replay = ReplayRef(uri="file:///r", digest=DIGEST, share=0.25)
     keys = [
         key_of(),
@@ -90,6 +93,9 @@ def test_a_key_changes_with_everything_that_changes_the_weights() -> None:
         key_of(lora=Lora(rank=4, alpha=16)),
         key_of(recipe=RECIPE.model_copy(update={"seed": 8})),
         key_of(code=OTHER),
+        key_of(sealed=()),
+        key_of(sealed=(OTHER,)),
+        key_of(sealed=(DIGEST, OTHER)),
     ]
     assert len(set(keys)) == len(keys)
 
@@ -100,6 +106,7 @@ def test_a_key_ignores_where_a_file_lies_and_how_a_number_is_spelled() -> None:
     assert key_of(replay=here) == key_of(replay=there)
     spelled = Recipe(steps=60, batch_size=8, learning_rate="0.0010", seed=7)
     assert key_of(recipe=spelled) == key_of()
+    assert key_of(sealed=(OTHER, DIGEST)) == key_of(sealed=(DIGEST, OTHER))
 
 
 def test_the_order_of_the_tasks_does_not_name_another_job() -> None:

@@ -81,7 +81,7 @@ class Store(Model):
     """The content-addressed store of adapters and results."""
 
     uri: Annotated[
-        str, Field(pattern=r"^file:///\S+$", max_length=1024, json_schema_extra=validated(NO_WAY_UP))
+        str, Field(pattern=r"^file:///[^\s?#%]+$", max_length=1024, json_schema_extra=validated(NO_WAY_UP))
     ] = Field(
         description="Root of the store. This version knows file:///absolute, on a volume that the operator, "
         "the jobs and the engine all mount."

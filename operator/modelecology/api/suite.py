@@ -47,8 +47,8 @@ class Task(Model):
                 ".pattern",
             ),
             cel(
-                "self.scorer != 'Perplexity' || self.role == 'Invariant'",
-                "scorer Perplexity is for role Invariant; a perplexity has no worth in answers",
+                "!(self.scorer in ['Choice', 'Perplexity']) || self.role == 'Invariant'",
+                "scorers Choice and Perplexity are for role Invariant: a served answer has no likelihood to score",
                 ".scorer",
             ),
         )

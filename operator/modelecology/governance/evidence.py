@@ -90,16 +90,6 @@ def mean(results: Results, confidence: float) -> Mean:
     return Mean(float(units.mean()), of_mean(units, confidence, 0.0, 1.0), n)
 
 
-def mean_lower(results: Results, confidence: float) -> float:
-    """Lower bound of the mean score. Raises EvidenceError."""
-    return mean(results, confidence).interval.low
-
-
-def mean_upper(results: Results, confidence: float) -> float:
-    """Upper bound of the mean score. Raises EvidenceError."""
-    return mean(results, confidence).interval.high
-
-
 def _pairs(candidate: Results, incumbent: Results) -> list[tuple[str, float, float]]:
     check(candidate)
     check(incumbent)

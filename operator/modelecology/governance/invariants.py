@@ -65,7 +65,7 @@ def summary(checks: tuple[Check, ...]) -> Check:
         Outcome.PASS,
         observed=f"{len(checks)} of {len(checks)} hold",
         limit="all hold",
-        message=f"All {len(checks)} hard invariants hold." if checks else "The suite has no hard invariant.",
+        message="All hard invariants hold." if checks else "The suite has no hard invariant.",
     )
 
 

@@ -69,10 +69,15 @@ def check_gain(situation: Situation, found: Difference | str) -> Check:
         f"{situation.claim.task}: {found.mean:+.2f} against {incumbent_name(situation)}, "
         f"at least {found.interval.low:+.2f}; the portfolio gains {money(gain.point)} over "
         f"{span(policy.horizon)}, at least {money(gain.low)} {confidently(situation)}; "
-        f"more than {money(policy.threshold)} is asked; {found.n} items."
+        f"more than {money(policy.threshold)} is asked; {found.n} items{exact(found)}."
     )
     interval = Interval(float(gain.low), float(gain.high), policy.confidence)
     return Check(CheckName.GAIN, outcome, money(gain.point), limit, interval, found.n, message)
+
+
+def exact(found: Difference) -> str:
+    """Report the exact paired test beside the interval, where the scores are right or wrong."""
+    return "" if found.mcnemar is None else f", exact McNemar p = {found.mcnemar:.1g}"
 
 
 def check_capacity(situation: Situation) -> Check:

@@ -216,6 +216,8 @@ def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecor
     if entry.to is State.LIVE:
         if live is not None and live != revision:
             previous = live
+        elif previous == revision:
+            previous = None
         live = revision
     elif live == revision:
         live, previous = None, revision

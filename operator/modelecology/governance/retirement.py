@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
@@ -61,7 +62,9 @@ def wanted_again(situation: Situation) -> bool:
 
 def _restore(situation: Situation) -> Verdict | Wait:
     end = clock(situation.record.entered + situation.policy.undo_window)
-    capacity = check_capacity(situation)
+    # What this specialist serves now leaves when this revision is back, so its place is free.
+    leaving = situation.replaces is not None
+    capacity = check_capacity(replace(situation, residents=situation.residents - leaving))
     undo = Check(
         CheckName.UNDO,
         Outcome.PASS,

@@ -56,8 +56,8 @@ class SealedRef(IntentPart):
 class Lora(IntentPart):
     """Shape of the adapter: rank and alpha; dropout is fixed at 0 so that training stays reproducible."""
 
-    rank: int = Field(ge=1, le=256)
-    alpha: int = Field(ge=1, le=1024)
+    rank: int = Field(ge=1, le=512)
+    alpha: int = Field(ge=1, le=4096)
     dropout: Literal[0] = 0
 
 
@@ -186,12 +186,14 @@ def train_key(
     replay: ReplayRef | None,
     lora: Lora,
     recipe: Recipe,
+    sealed: tuple[str, ...],
     code: str,
 ) -> str:
     """Name the adapter that this training gives, 64 hex digits.
 
-    Two Specialists with an equal key share one adapter: the second adopts it. Sealed suites are not part of
-    it, because they change no weight; the manifest lists which of them the data was checked against.
+    Two Specialists with an equal key share one adapter: the second adopts it. `sealed` holds the digests of
+    the suite's data: it changes no weight, but an adapter whose rows were checked against one suite must not
+    be adopted under another. Their order does not matter.
     """
     return _key(
         "Train",
@@ -201,13 +203,17 @@ def train_key(
             "replay": None if replay is None else {"digest": replay.digest, "share": replay.share},
             "lora": lora.model_dump(mode="json", by_alias=True),
             "recipe": recipe.model_dump(mode="json", by_alias=True),
+            "sealed": sorted(set(sealed)),
             "code": code,
         },
     )
 
 
 def import_key(*, base_digest: str, artifact_digest: str, max_rank: int, code: str) -> str:
-    """Name the adapter that this import gives, 64 hex digits."""
+    """Name the adapter that this import gives, 64 hex digits.
+
+    No suite is part of it: nobody knows the rows of an import, so they cannot be checked against one.
+    """
     return _key(
         "Import", {"base": base_digest, "artifact": artifact_digest, "maxRank": max_rank, "code": code}
     )

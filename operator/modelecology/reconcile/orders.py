@@ -31,6 +31,7 @@ from modelecology.jobs.port import JobSpec, job_name
 
 from .frame import Asked, Frame
 
+MOST_THREADS = 1024
 Phase = Literal["Train", "Import", "Evaluate", "Shadow"]
 
 
@@ -82,6 +83,7 @@ def artifact_key(frame: Frame, specialist: Specialist) -> str:
             replay=_replay(source.train),
             lora=_lora(source.train),
             recipe=_recipe(source.train),
+            sealed=tuple(t.data.digest for t in frame.suite.spec.tasks),
             code=frame.code,
         )
     if source.artifact is None:
@@ -164,7 +166,7 @@ def _common(frame: Frame, resources: Resources) -> _Common:
     return _Common(
         store=spec.store.uri,
         base=DataRef(uri=spec.generalist.model, digest=spec.generalist.digest),
-        threads=max(1, int(resources.cpus)),
+        threads=min(max(1, int(resources.cpus)), MOST_THREADS),
         deadline_seconds=int(spec.jobs.deadline.total_seconds()),
         code=frame.code,
     )

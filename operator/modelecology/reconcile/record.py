@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from modelecology.api.vocabulary import Action, Outcome
-from modelecology.governance.facts import Cost, RevisionRecord, Verdict
+from modelecology.governance.facts import Check, Cost, RevisionRecord, Verdict
 from modelecology.governance.ledger import price
 from modelecology.governance.log import Entry, Premises, Spent, Subject
 from modelecology.kube.cluster import DECISION, SPECIALIST, EventText
@@ -49,14 +50,28 @@ def entry_of(
         reason=str(verdict.reason),
         actor=actor,
         previous=frame.log.digest,
-        message=verdict.message[:2048],
-        checks=verdict.checks,
+        message=_cut(verdict.message, 2048),
+        checks=tuple(_bounded(check) for check in verdict.checks[:64]),
         scorecard=verdict.scorecard,
         premises=Premises(frame.policy_digest, frame.suite_digest, evidence, frame.code),
         cost=Spent(
             cost.cpu_seconds, cost.gpu_seconds, cost.tokens, _rounded(price(cost, frame.policy.prices))
         ),
     )
+
+
+def _bounded(check: Check) -> Check:
+    """Keep a check within the CRD's limits: a Decision that is refused would stop its specialist for good."""
+    return replace(
+        check,
+        message=_cut(check.message, 1024),
+        observed=_cut(check.observed, 256),
+        limit=_cut(check.limit, 256),
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 4] + " ..."
 
 
 def _rounded(money: Decimal) -> Decimal:

@@ -82,8 +82,11 @@ class ResultsReader:
             path = resolve(order.data.uri, store_uri)
             if file_digest(path) != order.data.digest:
                 raise ArtifactCorrupt(f"{order.data.uri} is not what its digest says; restore the file.")
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-            rows = [_Prompt.model_validate_json(line) for line in lines if line.strip()]
+            lines = Path(path).read_text(encoding="utf-8").split("\n")
+            try:
+                rows = [_Prompt.model_validate_json(line) for line in lines if line.strip()]
+            except ValidationError as error:
+                raise ArtifactCorrupt(f"{order.data.uri} has a line that cannot be read; mend it.") from error
             self._prompts[order.data.digest] = {row.id: row.prompt for row in rows}
         prompts = self._prompts[order.data.digest]
         chosen = choose_probes(candidate.outputs, base.outputs, prompts, max_tokens=order.max_new_tokens)
@@ -102,7 +105,7 @@ def _load(store: ArtifactStore, order: EvaluationTask) -> Recorded:
     manifest = store.manifest(order.key)
     content = store.read(order.key, RESULTS).decode()
     try:
-        lines = [_LINE.validate_json(line) for line in content.splitlines() if line]
+        lines = [_LINE.validate_json(line) for line in content.split("\n") if line]
     except ValidationError as error:
         raise ArtifactCorrupt(f"{RESULTS} of {order.key[:12]} cannot be read; restore the store.") from error
     expected = manifest.meta.get("n")
