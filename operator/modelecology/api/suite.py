@@ -48,7 +48,8 @@ class Task(Model):
             ),
             cel(
                 "!(self.scorer in ['Choice', 'Perplexity']) || self.role == 'Invariant'",
-                "scorers Choice and Perplexity are for role Invariant: a served answer has no likelihood to score",
+                "scorers Choice and Perplexity are for role Invariant: a served answer has no likelihood to "
+                "score",
                 ".scorer",
             ),
         )
