@@ -105,7 +105,8 @@ def _make(store: ArtifactStore, intent: TrainIntent | ImportIntent) -> None:
 
 
 def _rows(path: Path) -> list[str]:
-    return [str(json.loads(line)["id"]) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    lines = path.read_bytes().split(b"\n")
+    return [str(json.loads(line)["id"]) for line in lines if line.strip()]
 
 
 def _share(text: str) -> float:

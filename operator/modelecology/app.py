@@ -226,7 +226,10 @@ def alive(runtime: Runtime) -> Answer:
     if dead:
         return Answer(False, f"ended: {', '.join(dead)}")
     overdue = runtime.queue.overdue()
-    if overdue > STUCK_SECONDS:
+    stepped = runtime.residency.stepped()
+    # One look may load and prove many adapters on a slow engine: as long as it gets on, it is not stuck.
+    getting_on = stepped is not None and (runtime.now() - stepped).total_seconds() < STUCK_SECONDS
+    if overdue > STUCK_SECONDS and not getting_on:
         return Answer(False, f"the queue has not moved for {overdue:.0f} s")
     return Answer(True, "alive")
 

@@ -10,7 +10,7 @@ import pytest
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Cost, Evidence, Situation
+from modelecology.governance.facts import Evidence, Situation
 from modelecology.governance.judgement import check_gain, compare, incumbent_name, scorecard
 
 from .scenes import CLAIM, EVERYDAY, NAME, POLICY, evidence, right, situation, verdict, wait
@@ -30,7 +30,7 @@ def evaluating(told: Evidence | None = None, **changes: object) -> Situation:
 
 
 def test_a_better_candidate_that_breaks_nothing_is_admitted() -> None:
-    found = verdict(decide(evaluating(uncharged=Cost(cpu_seconds=Decimal(50)))))
+    found = verdict(decide(evaluating()))
     assert found.transition.action is Action.ADMIT
     assert found.reason is Reason.GAIN_PROVEN
     assert found.outcome is Outcome.PASS
@@ -40,7 +40,6 @@ def test_a_better_candidate_that_breaks_nothing_is_admitted() -> None:
         "the portfolio gains 287.96 over 720 h, at least 261.58 with 95 % confidence; "
         "more than 0.00 is asked; 100 items, exact McNemar p = 2e-24."
     )
-    assert found.cost == Cost(cpu_seconds=Decimal(50))
     card = found.scorecard
     assert card is not None
     assert (card.score, card.incumbent, card.incumbent_score, card.n) == (0.9, "generalist", 0.1, 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Evidence, JobFailure, Residency, Situation
+from modelecology.governance.facts import Cost, Evidence, JobFailure, Residency, Situation, Wait
 from modelecology.governance.lifecycle import PROMOTION
 
 from .scenes import (
@@ -106,11 +107,60 @@ def test_a_score_that_does_not_come_in_time_is_shelved() -> None:
     ]
 
 
-def test_a_failure_is_judged_before_the_time_is() -> None:
+def test_a_failure_that_ends_by_itself_is_judged_before_the_time_is() -> None:
     late = record(State.SHADOW, entered=NOW - 25 * HOUR)
-    failed = JobFailure("EngineUnreachable", "no answer", retry=True)
-    found = verdict(decide(shadow(replace(evidence(), shadow=None), record=late, failure=failed)))
-    assert found.transition.action is Action.RETRY
+    for failed, action in (
+        (JobFailure("InternalError", "out of memory", retry=True), Action.RETRY),
+        (JobFailure("EngineRefused", "status 401", retry=False), Action.FAIL),
+    ):
+        found = verdict(decide(shadow(replace(evidence(), shadow=None), record=late, failure=failed)))
+        assert found.transition.action is action
+
+
+@pytest.mark.parametrize("since", [NOW - HOUR, NOW - timedelta(seconds=1)])
+def test_an_outage_does_not_lengthen_the_time_in_shadow(since: datetime) -> None:
+    late = record(State.SHADOW, entered=NOW - 25 * HOUR, since=since, attempts=9, excused=9)
+    lost = Cost(cpu_seconds=Decimal(7))
+    away = JobFailure("EngineUnreachable", "no answer", retry=True, cost=lost)
+    found = verdict(decide(shadow(replace(evidence(), shadow=None), record=late, failure=away)))
+    assert found.transition.action is Action.SHELVE
+    assert found.reason is Reason.INSUFFICIENT_EVIDENCE
+    assert found.message.startswith("Insufficient evidence: no score through the endpoint within 24 h.")
+    # In the pause after a retry the failure is that of the try before, which was told and charged already.
+    fresh = since < NOW - timedelta(minutes=5)
+    assert ("EngineUnreachable: no answer" in found.message) is fresh
+    assert found.cost == (lost if fresh else Cost())
+
+
+@pytest.mark.parametrize(
+    "residency",
+    [None, Residency(2, 1, 0, 0), Residency(2, 1, 0, 1, "connection refused")],
+)
+@pytest.mark.parametrize("told", [evidence(), replace(evidence(), shadow=None)])
+def test_a_candidate_that_is_not_proved_in_time_is_shelved(
+    residency: Residency | None, told: Evidence
+) -> None:
+    late = record(State.SHADOW, entered=NOW - 25 * HOUR)
+    found = verdict(decide(shadow(told, record=late, residency=residency)))
+    assert found.transition.action is Action.SHELVE
+    assert found.reason is Reason.INSUFFICIENT_EVIDENCE
+    assert found.message.startswith("Insufficient evidence: not every replica was proved within 24 h. ")
+    assert tuple(c.name for c in found.checks) == PROMOTION
+    assert found.checks[0].outcome is Outcome.INCONCLUSIVE
+    just = record(State.SHADOW, entered=NOW - 24 * HOUR)
+    assert isinstance(decide(shadow(told, record=just, residency=residency)), Wait)
+
+
+def test_other_weights_are_quarantine_however_late_it_is() -> None:
+    late = record(State.SHADOW, entered=NOW - 25 * HOUR)
+    found = verdict(decide(shadow(record=late, residency=Residency(2, 1, 1, 0))))
+    assert found.transition.action is Action.QUARANTINE
+
+
+def test_what_is_scored_and_held_in_shadow_outlives_a_restart_of_its_engine() -> None:
+    late = record(State.SHADOW, entered=NOW - 25 * HOUR)
+    held = replace(CLAIM, wanted=Target.SHADOW)
+    assert wait(decide(shadow(claim=held, record=late, residency=None))).reason is Reason.PROVING
 
 
 def test_too_few_answers_are_shelved_and_the_message_names_both_numbers() -> None:

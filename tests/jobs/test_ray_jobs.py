@@ -171,6 +171,35 @@ async def test_a_job_that_ray_lost_is_rays_fault_and_may_be_retried(ray: Ray, ru
     )
 
 
+async def test_a_job_that_ray_found_no_room_for_uses_up_an_attempt_and_never_ran(
+    ray: Ray, runner: RayJobsRunner
+) -> None:
+    error = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
+    ended = _details("FAILED", message="Timed out.", error_type=error, start_time=1_000, end_time=9_000)
+    ray.on("GET /api/jobs/train-a", body=ended)
+    ray.on("GET /api/jobs/train-a/logs", body={"logs": ""})
+    status = await runner.status("train-a")
+    assert status is not None
+    assert status.failure is not None
+    assert status.failure.retry
+    assert status.failure.reason == "DeadlineExceeded"
+    assert status.failure.message.startswith("Ray had no room for the job in time. Add nodes")
+    assert (status.submitted, status.started, status.ended) == (1.0, None, 9.0)
+    assert status.ran_seconds == 0.0
+
+
+async def test_a_job_says_when_it_ran(ray: Ray, runner: RayJobsRunner) -> None:
+    ray.on("GET /api/jobs/train-a", body=_details("PENDING", start_time=1_000))
+    status = await runner.status("train-a")
+    assert status is not None
+    assert (status.submitted, status.started, status.ended) == (1.0, None, None)
+    ended = _details("STOPPED", start_time=1_000, end_time=3_500, driver_node_id="ab12")
+    ray.on("GET /api/jobs/train-a", body=ended)
+    status = await runner.status("train-a")
+    assert status is not None
+    assert (status.started, status.ended, status.ran_seconds) == (1.0, 3.5, 2.5)
+
+
 async def test_a_long_log_gives_a_bounded_message(ray: Ray, runner: RayJobsRunner) -> None:
     ray.on("GET /api/jobs/train-a", body=_details("FAILED", driver_exit_code=1))
     ray.on("GET /api/jobs/train-a/logs", body={"logs": "x" * 100_000 + "\nthe end"})

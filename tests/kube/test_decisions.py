@@ -12,7 +12,7 @@ from modelecology.governance.log import Entry, LogBroken, LogState, Premises, Su
 from modelecology.kube.cluster import DECISION, POPULATION
 from modelecology.kube.decisions import DecisionLog, LogMoved, to_body, to_entry
 from modelecology.kube.double import InMemoryCluster
-from modelecology.kube.errors import ApiUnavailable
+from modelecology.kube.errors import AlreadyExists, ApiUnavailable
 from testbed.pretend_desk import PretendDesk
 
 from .conftest import Place
@@ -88,6 +88,21 @@ async def test_decisions_of_a_deleted_population_of_the_same_name_are_not_ours(
     log = log_of(place, uid)
     await log.append(entry(await log.state()))
     assert (await log_of(place, "new").state()).sequence == 0
+
+
+async def test_a_name_that_somebody_elses_decision_has_breaks_the_log_until_it_is_free() -> None:
+    cluster = InMemoryCluster()
+    old, log = DecisionLog(cluster, "d", "desk", "old"), DecisionLog(cluster, "d", "desk", "new")
+    await old.append(entry(await old.state()))
+    seen = await log.state()
+    with pytest.raises(AlreadyExists, match="desk-000000000001 is taken by a Decision that belongs to old"):
+        await log.append(entry(seen))
+    for _ in range(2):
+        with pytest.raises(LogBroken, match="delete it, or wait until it is garbage-collected"):
+            await log.state()
+    cluster.delete(DECISION, "d", "desk-000000000001")
+    await log.append(entry(await log.state()))
+    assert (await log.state()).sequence == 1
 
 
 async def test_an_answer_that_was_lost_is_looked_up_in_the_log() -> None:

@@ -63,7 +63,7 @@ class Stage:
         self.cluster.watch(self._hear)
         self.engines: dict[str, EngineDouble] = {}
         self.engine = self.add_engine("http://127.0.0.1:2")
-        self.runner = InMemoryRunner(PLAYBOOK.effect)
+        self.runner = InMemoryRunner(PLAYBOOK.effect, now=lambda: self.clock.now().timestamp())
         self.runtime = self._fresh()
 
     def _fresh(self) -> Runtime:

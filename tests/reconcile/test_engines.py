@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from modelecology.engines.double import EngineDouble, Lie, distinct_voice
-from modelecology.engines.port import Fingerprint, Probe
-from modelecology.reconcile.boards import EngineView, ResidencyBoard, Standing
+from modelecology.engines.port import EngineRefused, Fingerprint, Probe
+from modelecology.reconcile.boards import (
+    EngineView,
+    ResidencyBoard,
+    Standing,
+    refusals,
+    silent,
+    unreachable,
+)
 from modelecology.reconcile.engines import TRIES, Resident, reconcile_engine
 
 PATH = "/store/dates"
@@ -16,6 +25,12 @@ PROBES = Fingerprint(
 )
 WANTED = {NAME: Resident(NAME, PATH, PROBES)}
 OURS = frozenset({NAME})
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def now() -> datetime:
+    """A clock that stands still."""
+    return START
 
 
 @pytest.fixture
@@ -26,16 +41,16 @@ def engine() -> EngineDouble:
 
 async def test_what_is_wanted_is_loaded_and_proved_once(engine: EngineDouble) -> None:
     view = EngineView()
-    assert await reconcile_engine(engine, view, WANTED, OURS)
+    assert await reconcile_engine(engine, view, WANTED, OURS, now)
     assert view.standing == {NAME: Standing.PROVED}
-    assert not await reconcile_engine(engine, view, WANTED, OURS)
+    assert not await reconcile_engine(engine, view, WANTED, OURS, now)
     assert [call for call in engine.calls if call[0] == "load"] == [("load", NAME)]
 
 
 async def test_what_was_there_before_us_is_proved_without_loading_it_again(engine: EngineDouble) -> None:
     await engine.load(NAME, PATH)
     view = EngineView()
-    await reconcile_engine(engine, view, WANTED, OURS)
+    await reconcile_engine(engine, view, WANTED, OURS, now)
     assert view.standing == {NAME: Standing.PROVED}
     assert engine.calls.count(("load", NAME)) == 1
 
@@ -46,11 +61,11 @@ async def test_an_engine_that_serves_the_base_is_tried_some_times_and_then_it_is
     engine.lies = {Lie.LoadServesBase}
     view = EngineView()
     for tried in range(1, TRIES + 3):
-        await reconcile_engine(engine, view, WANTED, OURS)
+        await reconcile_engine(engine, view, WANTED, OURS, now)
         assert (NAME in view.standing) == (tried >= TRIES)
     assert view.standing == {NAME: Standing.MISMATCHED}
     assert engine.calls.count(("load", NAME)) == TRIES
-    await reconcile_engine(engine, view, {}, OURS)
+    await reconcile_engine(engine, view, {}, OURS, now)
     assert view.standing == {}
     assert NAME in view.absent
 
@@ -59,7 +74,7 @@ async def test_what_is_ours_and_not_wanted_goes_and_what_is_not_ours_stays(engin
     await engine.load(NAME, PATH)
     await engine.load("somebody-elses", "/else")
     view = EngineView()
-    await reconcile_engine(engine, view, {}, OURS)
+    await reconcile_engine(engine, view, {}, OURS, now)
     assert [card.id for card in await engine.models()] == ["generalist", "somebody-elses"]
     assert view.absent == {NAME}
 
@@ -67,7 +82,7 @@ async def test_what_is_ours_and_not_wanted_goes_and_what_is_not_ours_stays(engin
 async def test_an_adapter_of_our_name_that_is_not_ours_is_named_and_left(engine: EngineDouble) -> None:
     await engine.load(NAME, "/else")
     view = EngineView()
-    await reconcile_engine(engine, view, WANTED, frozenset())
+    await reconcile_engine(engine, view, WANTED, frozenset(), now)
     assert view.standing == {NAME: Standing.REFUSED}
     assert "not ours" in view.messages[NAME]
 
@@ -76,29 +91,119 @@ async def test_an_engine_that_is_down_is_unreachable_and_what_it_proved_stays_kn
     engine: EngineDouble,
 ) -> None:
     view = EngineView()
-    await reconcile_engine(engine, view, WANTED, OURS)
+    await reconcile_engine(engine, view, WANTED, OURS, now)
     engine.down = True
-    assert await reconcile_engine(engine, view, WANTED, OURS)
+    assert await reconcile_engine(engine, view, WANTED, OURS, now)
     assert not view.reachable
-    assert not await reconcile_engine(engine, view, WANTED, OURS)
+    assert not await reconcile_engine(engine, view, WANTED, OURS, now)
     engine.restart()
     engine.down = False
-    assert await reconcile_engine(engine, view, WANTED, OURS)
+    assert await reconcile_engine(engine, view, WANTED, OURS, now)
     assert view.standing == {NAME: Standing.PROVED}
     assert engine.calls.count(("load", NAME)) == 2
+
+
+class Grumpy(EngineDouble):
+    """An engine that refuses what it is told to."""
+
+    refuses: tuple[tuple[str, str], ...] = ()
+
+    def _called(self, what: str, name: str) -> None:
+        super()._called(what, name)
+        if (what, name) in self.refuses:
+            raise EngineRefused(403, "not for you")
+
+
+OTHER = "cron-bbbbbbbbbbbb"
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
+
+
+@pytest.mark.parametrize("what", ["load", "unload", "chat"])
+async def test_what_an_engine_refuses_for_one_name_keeps_it_from_nothing_else(what: str) -> None:
+    engine = Grumpy(exists=lambda _path: True)
+    bad = "bad-cccccccccccc"
+    if what == "unload":
+        await engine.load(bad, PATH)
+    engine.refuses = ((what, bad),)
+    wanted = dict(WANTED) if what == "unload" else {**WANTED, bad: Resident(bad, PATH, PROBES)}
+    view = EngineView(absent={bad})
+    await reconcile_engine(engine, view, wanted, OURS | {bad}, now)
+    assert view.standing == {NAME: Standing.PROVED, bad: Standing.REFUSED}
+    assert "not for you" in view.messages[bad]
+    assert bad not in view.absent
+    assert view.reachable
+    assert refusals({"http://a": view}) == [f"http://a: {bad}: engine answered 403: not for you"]
+    engine.refuses = ()
+    await reconcile_engine(engine, view, WANTED, OURS | {bad}, now)
+    assert view.standing == {NAME: Standing.PROVED}
+    assert bad in view.absent
+
+
+async def test_an_endpoint_that_is_no_engine_is_not_reachable_and_is_told_as_a_refusal() -> None:
+    engine = Grumpy()
+    engine.refuses = (("models", ""),)
+    view = EngineView()
+    await reconcile_engine(engine, view, WANTED, OURS, now)
+    views = {"http://a": view}
+    assert (view.reachable, view.refused) == (False, True)
+    assert silent(views) == []
+    assert refusals(views) == unreachable(views) == ["http://a: engine answered 403: not for you"]
+
+
+async def test_a_refused_load_is_tried_again_ever_later_and_at_once_when_there_is_room() -> None:
+    engine = EngineDouble(exists=lambda _path: True, capacity=1)
+    await engine.load(OTHER, PATH)
+    view, clock = EngineView(), Clock()
+    tried = []
+    for second in range(200):
+        clock.seconds = second
+        before = len(engine.calls)
+        await reconcile_engine(engine, view, WANTED, OURS, clock)
+        assert view.standing == {NAME: Standing.REFUSED}
+        if ("load", NAME) in engine.calls[before:]:
+            tried.append(second)
+    assert tried == [0, 2, 6, 14, 30, 62, 122, 182]
+    await reconcile_engine(engine, view, WANTED, OURS | {OTHER}, clock)
+    assert view.standing == {NAME: Standing.PROVED}
+
+
+async def test_a_long_look_stamps_each_of_its_steps(engine: EngineDouble) -> None:
+    board, stamps = ResidencyBoard(), []
+    assert board.stepped() is None
+    view, clock = board.view(("d", "desk"), "http://a"), Clock()
+    wanted = {f"{name}-dddddddddddd": Resident(f"{name}-dddddddddddd", PATH, PROBES) for name in "abc"}
+
+    def tick() -> datetime:
+        clock.seconds += 100
+        stamps.append(board.stepped())
+        return clock()
+
+    await reconcile_engine(engine, view, wanted, frozenset(wanted), tick)
+    assert set(view.standing.values()) == {Standing.PROVED}
+    assert board.stepped() == clock()
+    assert len(set(stamps)) == len(stamps) == 5
 
 
 async def test_the_board_sums_up_what_all_engines_proved(engine: EngineDouble) -> None:
     board = ResidencyBoard()
     where, endpoints = ("d", "desk"), ("http://a", "http://b")
     assert not board.looked(where, endpoints)
-    await reconcile_engine(engine, board.view(where, "http://a"), WANTED, OURS)
+    await reconcile_engine(engine, board.view(where, "http://a"), WANTED, OURS, now)
     found = board.residency(where, endpoints, NAME)
     assert (found.replicas, found.proved, found.unreachable) == (2, 1, 1)
     assert "http://b: not asked yet" in found.message
     assert not board.absent(where, endpoints, NAME)
     for endpoint in endpoints:
-        await reconcile_engine(engine, board.view(where, endpoint), {}, OURS)
+        await reconcile_engine(engine, board.view(where, endpoint), {}, OURS, now)
     assert board.absent(where, endpoints, NAME)
     assert board.looked(where, endpoints)
     board.drop(where)

@@ -62,6 +62,21 @@ async def test_with_the_engine_gone_a_deleted_population_is_let_go_in_time(stage
     assert stage.get("desk", POPULATION)
     await stage.settle(40.0)
     assert not stage.get("desk", POPULATION)
+    (told,) = [t.event for t in stage.cluster.events if "Released" in t.event.message]
+    assert told.warning
+    assert "http://127.0.0.1:2" in told.message
+
+
+async def test_a_population_that_is_deleted_ends_the_jobs_of_its_specialists(stage: Stage) -> None:
+    await live(stage)
+    await stage.apply(stage.manifests.specialist("french", "french", 0.5))
+    await stage.settle(1.0, work=False)
+    (job,) = stage.runner.unfinished()
+    stage.engine.down = True
+    stage.cluster.delete(POPULATION, NAMESPACE, "desk")
+    await stage.settle(0.01, work=False)
+    assert stage.runner.cancels(job) == 1
+    assert stage.runner.unfinished() == []
 
 
 async def test_no_more_jobs_run_than_parallelism_allows_and_a_restart_does_not_forget_them(
@@ -195,8 +210,13 @@ async def test_an_engine_that_refuses_to_load_is_named_with_its_words(stage: Sta
         stage.manifests.specialist("dates", "dates", 0.6),
     )
     await stage.settle(1.0)
-    assert stage.state("dates") == "Shadow Proving"
+    assert stage.state("dates") == "Shadow EngineRefused"
     assert "All 0 adapter slots are taken" in stage.condition("dates")["message"]
+    told = stage.condition("desk", POPULATION)
+    assert (told["status"], told["reason"]) == ("False", "EngineRefused")
+    assert "All 0 adapter slots are taken" in told["message"]
+    await stage.settle(120.0)
+    assert len([call for call in stage.engine.calls if call[0] == "load"]) < 10
 
 
 async def test_a_new_version_of_the_workloads_leaves_what_is_served_alone_until_it_is_judged_anew(

@@ -13,9 +13,12 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from modelecology.api.specialist import Lora
 from modelecology.workloads.adapter import (
     CONFIG,
+    LARGEST_ALPHA,
     WEIGHTS,
     AdapterShape,
     check_adapter,
@@ -155,6 +158,23 @@ def test_a_pipe_is_refused(adapter: Path) -> None:
 def test_a_wrong_config_is_refused_by_field(adapter: Path, name: str, value: object, match: str) -> None:
     (adapter / CONFIG).write_text(json.dumps({**CONFIGURED, name: value}))
     refused(adapter, match)
+
+
+@pytest.mark.parametrize("alpha", [0.5, LARGEST_ALPHA + 1, -1, float("nan")])
+def test_an_alpha_that_no_specialist_may_ask_for_is_refused(adapter: Path, alpha: float) -> None:
+    (adapter / CONFIG).write_text(json.dumps({**CONFIGURED, "lora_alpha": alpha}))
+    refused(adapter, "lora_alpha is .* must be from 1 to 4096")
+
+
+@pytest.mark.parametrize("alpha", [1, LARGEST_ALPHA])
+def test_every_alpha_that_a_specialist_may_ask_for_is_admitted(adapter: Path, alpha: int) -> None:
+    asked = Lora(alpha=alpha).alpha
+    with pytest.raises(ValidationError):
+        Lora(alpha=LARGEST_ALPHA + 1)
+    small = {name: t.astype(np.float32) / np.float32(10) for name, t in sound_tensors().items()}
+    (adapter / WEIGHTS).write_bytes(packed(small))
+    (adapter / CONFIG).write_text(json.dumps({**CONFIGURED, "lora_alpha": asked}))
+    assert check_adapter(adapter, LINEARS, 2).alpha == alpha
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "\xff"])

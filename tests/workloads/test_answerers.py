@@ -10,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from modelecology.api.reasons import Reason
 from modelecology.workloads.answerers import ServedAnswerer
-from modelecology.workloads.errors import EngineUnreachable, IntentInvalid
+from modelecology.workloads.errors import EngineRefused, EngineUnreachable, IntentInvalid
 
 
 @dataclass
@@ -90,13 +91,24 @@ def test_a_busy_engine_is_asked_again(engine: tuple[str, Script]) -> None:
     assert pauses == [1.0, 2.0]
 
 
-def test_an_unknown_model_is_final_and_never_answered_by_another(engine: tuple[str, Script]) -> None:
+def test_an_unknown_model_is_never_answered_by_another(engine: tuple[str, Script]) -> None:
     endpoint, script = engine
     script.statuses = [404]
     pauses: list[float] = []
-    with pytest.raises(EngineUnreachable, match="refused model zulu-123 with status 404"):
+    with pytest.raises(EngineUnreachable, match=r"does not serve model zulu-123 \(status 404\)"):
         asking(endpoint, pauses).answers(["q"], 7, lambda _done: None)
     assert pauses == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422])
+def test_a_refused_question_is_not_tried_again(engine: tuple[str, Script], status: int) -> None:
+    endpoint, script = engine
+    script.statuses = [status]
+    pauses: list[float] = []
+    with pytest.raises(EngineRefused, match=f"refused a question to zulu-123 with status {status}"):
+        asking(endpoint, pauses).answers(["q"], 7, lambda _done: None)
+    assert pauses == []
+    assert (EngineRefused.reason, EngineRefused.retry) == (Reason.ENGINE_REFUSED, False)
 
 
 def test_an_engine_that_stays_broken_or_silent_is_unreachable(engine: tuple[str, Script]) -> None:

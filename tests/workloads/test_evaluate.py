@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelecology.jobs.intents import Split, in_shadow_split
 from modelecology.store import ArtifactCorrupt, ArtifactMissing
 from modelecology.workloads.answerers import Answerer, Likelihood, Report
 from modelecology.workloads.errors import AdapterUnsound, DataInvalid, JudgeBroken
@@ -41,6 +42,18 @@ class Clerk:
 def never() -> Answerer:
     """Fail the test: no model may be opened."""
     pytest.fail("a model was opened though nothing was left to do")
+
+
+def test_an_answer_with_a_line_separator_stays_on_its_line(orders: Orders, tmp_path: Path) -> None:
+    clerk = Clerk()
+    plain = {"id": "a\u2028b", "prompt": "code 1\u2029\u0085", "answer": "zulu"}
+    (tmp_path / "marks.jsonl").write_text(json.dumps(plain, ensure_ascii=False) + "\n", encoding="utf-8")
+    split: Split = "Shadow" if in_shadow_split(plain["id"], 0.25) else "Main"
+    task = orders.task("code", data=data_ref(tmp_path / "marks.jsonl"), split=split)
+    evaluate(orders.evaluate(task), orders.store, Meter(), lambda: clerk)
+    (line, rest) = orders.store.read(task.key, RESULTS).split(b"\n")
+    assert (json.loads(line)["id"], json.loads(line)["score"], rest) == (plain["id"], 1.0, b"")
+    assert clerk.asked == [plain["prompt"]]
 
 
 def test_results_are_per_item_and_in_the_order_of_the_data(orders: Orders) -> None:

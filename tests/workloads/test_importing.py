@@ -36,6 +36,7 @@ def test_a_sound_adapter_is_copied_and_its_config_normalised(orders: Orders, ada
     manifest = orders.store.verify(intent.key)
     assert manifest.kind == "Import"
     assert manifest.meta["imported"] == directory_digest(str(adapter))
+    assert manifest.meta["rank"] == orders.desk.lora["rank"]
     assert b"someone" not in orders.store.read(intent.key, CONFIG)
     assert orders.store.read(intent.key, WEIGHTS) == (adapter / WEIGHTS).read_bytes()
 

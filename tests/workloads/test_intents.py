@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from modelecology.api import specialist
 from modelecology.jobs.code import code_digest, installed_versions
 from modelecology.jobs.intents import (
     EvaluateIntent,
@@ -118,6 +121,25 @@ def test_the_order_of_the_tasks_does_not_name_another_job() -> None:
 def test_a_learning_rate_that_is_no_positive_number_is_refused(rate: str) -> None:
     with pytest.raises(ValidationError, match="learningRate"):
         Recipe(steps=1, batch_size=1, learning_rate=rate, seed=0)
+
+
+def test_orders_take_all_that_a_specialist_may_ask_for() -> None:
+    assert Lora(rank=512, alpha=4096).rank == 512
+    for order, asked in ((Lora, specialist.Lora), (Recipe, specialist.Recipe)):
+        taken = order.model_json_schema()["properties"]
+        for name, rule in asked.model_json_schema(by_alias=True)["properties"].items():
+            assert taken[name].get("minimum", 0) <= rule.get("minimum", 0), name
+            assert taken[name].get("maximum", inf) >= rule.get("maximum", 0), name
+
+
+@pytest.mark.parametrize(
+    "rate", ["1", "0.000000000001", "1e-99", "0.123456789012e-99", "999999.123456789e-9"]
+)
+def test_every_positive_rate_that_a_specialist_takes_is_kept_exactly(rate: str) -> None:
+    asked = specialist.Recipe(learning_rate=Decimal(rate))
+    ordered = Recipe(steps=1, batch_size=1, learning_rate=str(asked.learning_rate), seed=0)
+    assert Decimal(ordered.learning_rate) == Decimal(rate)
+    assert "e" not in ordered.learning_rate.lower()
 
 
 @given(st.lists(st.text(min_size=1), unique=True, min_size=1), st.floats(0, 0.99), st.floats(0, 0.99))

@@ -15,7 +15,13 @@ from modelecology.workloads.errors import (
     DataInvalid,
     DataNotFound,
 )
-from modelecology.workloads.rows import eval_items, items_of_task, refuse_contamination, train_rows
+from modelecology.workloads.rows import (
+    NAME_LIMIT,
+    eval_items,
+    items_of_task,
+    refuse_contamination,
+    train_rows,
+)
 from tests.workloads.orders import Orders, data_ref
 
 STORE = "file:///nowhere"
@@ -32,6 +38,25 @@ def written(tmp_path: Path, content: str | bytes) -> DataRef:
 def test_rows_keep_their_order_and_blank_lines_do_not_count(tmp_path: Path) -> None:
     rows = train_rows(written(tmp_path, f"{GOOD}\n\n{GOOD.replace('a', 'b', 1)}\n"), STORE)
     assert [row.prompt for row in rows] == ["p", "p"]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085"])
+def test_only_a_line_feed_ends_a_line(tmp_path: Path, mark: str) -> None:
+    plain = {"id": "a", "prompt": f"p{mark}q", "answer": f"x{mark}y"}
+    text = json.dumps(plain, ensure_ascii=False) + "\r\n" + GOOD.replace("a", "b", 1)
+    assert [row.prompt for row in train_rows(written(tmp_path, text), STORE)] == [f"p{mark}q", "p"]
+    assert [item.answer for item in eval_items(written(tmp_path, text), STORE)] == [f"x{mark}y", "x"]
+
+
+@pytest.mark.parametrize("name", ["id", "cluster"])
+def test_a_long_name_of_an_item_is_refused_by_its_line(tmp_path: Path, name: str) -> None:
+    def items(length: int) -> DataRef:
+        plain = {"id": "b", "prompt": "p", "answer": "x"} | {name: "n" * length}
+        return written(tmp_path, f"{GOOD}\n{json.dumps(plain)}\n")
+
+    assert len(eval_items(items(NAME_LIMIT), STORE)) == 2
+    with pytest.raises(DataInvalid, match=rf"rows\.jsonl line 2 .*{name}: .*200 characters"):
+        eval_items(items(NAME_LIMIT + 1), STORE)
 
 
 def test_a_missing_file_is_not_found() -> None:

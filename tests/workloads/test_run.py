@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from modelecology.jobs.code import code_digest
 from modelecology.jobs.intents import FAILURE_FIELD, INTENT_VARIABLE, Intent, canonical_json
 from modelecology.workloads import run
 from modelecology.workloads.errors import DeadlineExceeded
@@ -72,6 +73,25 @@ def test_a_missing_store_asks_for_another_try(orders: Orders, capsys: pytest.Cap
 def test_an_intent_that_cannot_be_read_is_told(text: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     assert run.run_intent(text) == 1
     assert failure(capsys.readouterr().out)["reason"] == "IntentInvalid"
+
+
+def test_orders_for_other_code_are_refused_before_any_work(
+    orders: Orders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders.store.commit_of("0" * 64)
+    intent = orders.train().model_copy(update={"code": f"sha256:{'0' * 64}"})
+    assert run.run_intent(canonical_json(intent)) == 1
+    told = failure(capsys.readouterr().out)
+    assert (told["reason"], told["retry"]) == ("IntentInvalid", False)
+    assert "install the same version in both" in str(told["message"])
+    assert code_digest() in str(told["message"])
+    assert orders.store.progress(intent.key) is None
+
+
+def test_the_code_digest_can_be_asked_for() -> None:
+    command = [sys.executable, "-m", "modelecology.workloads", "code-digest"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == f"{code_digest()}\n"
 
 
 def test_a_fault_of_our_own_has_its_traceback_in_the_log(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from modelecology.workloads.errors import JudgeBroken
 from modelecology.workloads.rows import EvalItem
 from modelecology.workloads.scorers import (
+    READ_LIMIT,
     best_choice,
     contains,
     entry_point_scorer,
@@ -63,6 +64,21 @@ def test_a_pattern_may_name_the_answer() -> None:
     score = pattern_scorer(r"^answer: {answer}$")
     assert score(item("a.b"), "answer: a.b") == 1
     assert score(item("a.b"), "answer: axb") == 0
+
+
+def test_a_pattern_matches_the_whole_answer_or_nothing() -> None:
+    score = pattern_scorer("yes|no")
+    assert score(item("a"), " yes\n") == 1
+    assert score(item("a"), "no") == 1
+    assert score(item("a"), "yes, or no") == 0
+    assert score(item("a"), "I know") == 0
+    assert score(item("a"), "no\nyes") == 0
+
+
+def test_an_answer_that_is_too_long_to_be_read_matches_nothing() -> None:
+    score = pattern_scorer("x+")
+    assert score(item("a"), "x" * READ_LIMIT) == 1
+    assert score(item("a"), "x" * READ_LIMIT + "x") == 0
 
 
 def test_a_pattern_that_is_none_is_a_broken_judge() -> None:

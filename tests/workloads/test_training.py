@@ -50,6 +50,7 @@ def test_the_same_intent_gives_the_same_bytes_twice(orders: Orders, tmp_path: Pa
     assert one.meta["digest"] == two.meta["digest"]
     assert one.files == two.files
     assert sorted(one.files) == [CONFIG, WEIGHTS]
+    assert one.meta["rank"] == first.lora.rank
 
 
 def test_an_equal_key_is_adopted_and_not_trained_again(

@@ -87,7 +87,7 @@ class Reason(StrEnum):
         "EngineUnreachable",
         "The engine does not answer. Start it or mend serving.endpoints.",
     )
-    ENGINE_REFUSED = "EngineRefused", "The engine refused a load or unload. Read the message."
+    ENGINE_REFUSED = "EngineRefused", "The engine refused a request. Read the message."
     STORE_UNAVAILABLE = (
         "StoreUnavailable",
         "The store cannot be read or written. Mount it where spec.store.uri says.",

@@ -161,6 +161,7 @@ class Residency:
     mismatched: int  # replicas whose answers are not the evaluated adapter's
     unreachable: int
     message: str = ""
+    refused: int = 0  # replicas that would not load it
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,6 @@ class Situation:
     failure: JobFailure | None = None
     residency: Residency | None = None
     spent: Cost = Cost()  # in the budget's window, whole population
-    uncharged: Cost = Cost()  # of this revision's finished evaluations that no Decision carries yet
     seconds_per_step: Decimal | None = None  # CPU-seconds, learned from earlier trainings
 
 

@@ -155,7 +155,6 @@ def _judge(situation: Situation) -> Verdict | Wait:
             outcome=outcome,
             checks=checks,
             scorecard=card,
-            cost=situation.uncharged,
         )
 
     if whole.outcome is not Outcome.PASS:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .evidence import Difference
-from .facts import Check, Situation, Verdict, Wait
+from .facts import Check, Cost, Residency, Situation, Verdict, Wait
 from .judgement import check_gain, compare, scorecard
-from .lifecycle import CheckName
-from .residence import settle
-from .verdict import claimed_task, confidently, due, named, span, task_missing
+from .lifecycle import PASSING, CheckName
+from .residence import check_fingerprint, settle
+from .verdict import claimed_task, clip, confidently, due, named, span, task_missing
 from .work import at_work
 
 
@@ -19,8 +22,10 @@ def decide_shadow(situation: Situation) -> Verdict | Wait:
     if claimed_task(situation) is None:
         return task_missing(situation)
     proved = settle(situation)
-    if not isinstance(proved, Check):
+    if isinstance(proved, Verdict):
         return proved
+    if isinstance(proved, Wait):
+        return _unproved(situation, proved)
     evidence, task = situation.evidence, situation.claim.task
     if evidence.shadow is None or evidence.shadow_incumbent is None:
         return _unscored(situation, proved)
@@ -79,25 +84,48 @@ def check_served_gain(situation: Situation, found: Difference | str) -> Check:
     )
 
 
-def _unscored(situation: Situation, proved: Check) -> Verdict | Wait:
-    record, most = situation.record, situation.policy.shadow_maximum
-    # An outage is not the candidate's fault: the time in shadow starts again after a retry that it caused.
-    start = record.since if record.excused else record.entered
-    over = situation.now - start > most
-    if not over or situation.failure is not None:
-        waiting = Wait(
-            Reason.SHADOWING, f"{situation.claim.task} is scored through the endpoint.", start + most
-        )
-        return at_work(situation, waiting)
-    message = f"Insufficient evidence: no score through the endpoint within {span(most)}."
-    return _end(
+def _end_of_shadow(situation: Situation) -> datetime:
+    # Retries do not move it, whatever caused them: a shadow holds an adapter slot, and must end.
+    return situation.record.entered + situation.policy.shadow_maximum
+
+
+def _unproved(situation: Situation, waiting: Wait) -> Verdict | Wait:
+    """Wait for the proof until the time in shadow is over; what is scored and held has done its time."""
+    evidence = situation.evidence
+    scored = evidence.shadow is not None and evidence.shadow_incumbent is not None
+    held = scored and situation.claim.wanted is Target.SHADOW
+    if held or situation.now <= _end_of_shadow(situation):
+        return waiting
+    nothing = Residency(replicas=0, proved=0, mismatched=0, unreachable=0)
+    most = span(situation.policy.shadow_maximum)
+    return _shelve_late(
         situation,
-        _chain(situation, proved),
-        Action.SHELVE,
-        State.SHELVED,
-        Reason.INSUFFICIENT_EVIDENCE,
-        message,
+        check_fingerprint(situation.residency or nothing),
+        f"Insufficient evidence: not every replica was proved within {most}. {waiting.message}",
     )
+
+
+def _unscored(situation: Situation, proved: Check) -> Verdict | Wait:
+    until = _end_of_shadow(situation)
+    waiting = Wait(Reason.SHADOWING, f"{situation.claim.task} is scored through the endpoint.", until)
+    said = at_work(situation, waiting)
+    if situation.now <= until:
+        return said
+    most, failure = span(situation.policy.shadow_maximum), situation.failure
+    message = f"Insufficient evidence: no score through the endpoint within {most}."
+    if failure is None or isinstance(said, Wait):
+        return _shelve_late(situation, proved, message)
+    # Only a cause outside the job is tried again without end; any other failure ends by itself, in its words.
+    if said.reason not in PASSING:
+        return said
+    return _shelve_late(situation, proved, f"{message} {failure.reason}: {failure.message}", failure.cost)
+
+
+def _shelve_late(situation: Situation, proved: Check, message: str, lost: Cost | None = None) -> Verdict:
+    """Shelve a candidate whose time is over, and charge what its last try has lost."""
+    reason = Reason.INSUFFICIENT_EVIDENCE
+    ended = _end(situation, _chain(situation, proved), Action.SHELVE, State.SHELVED, reason, clip(message))
+    return replace(ended, cost=ended.cost + lost) if lost else ended
 
 
 def _chain(situation: Situation, proved: Check) -> tuple[Check, Check, Check, Check]:
@@ -171,5 +199,4 @@ def _end(
         outcome=outcome,
         checks=checks,
         scorecard=scorecard(situation, found),
-        cost=situation.uncharged,
     )

@@ -59,6 +59,8 @@ def settle(situation: Situation) -> Check | Verdict | Wait:
             f"{Reason.ENGINE_UNREACHABLE.remedy}{said}"
         )
         return Wait(Reason.ENGINE_UNREACHABLE, clip(message), checks=(check,))
+    if residency.refused > 0:
+        return Wait(Reason.ENGINE_REFUSED, clip(f"{name}: {check.message}{said}"), checks=(check,))
     return Wait(Reason.PROVING, clip(f"{name}: {check.message}{said}"), checks=(check,))
 
 

@@ -5,6 +5,7 @@ contract, which the same tests prove for it and for a real Ray.
 """
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -37,6 +38,7 @@ class InMemoryRunner:
     With `directory` the jobs lie in files: other processes that name the directory see the same jobs, and a
     killed process loses nothing. With `automatic` each question for a job's status is a step of that job, so
     that nobody else has to advance it. What happened to each name is counted: submissions, starts, effects.
+    `now` gives unix seconds.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class InMemoryRunner:
         *,
         directory: str | os.PathLike[str] | None = None,
         automatic: bool = False,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._effect = effect
+        self._now = now
         self._records: Records = MemoryRecords() if directory is None else DirectoryRecords(directory)
         self._automatic = automatic
 
@@ -58,7 +62,7 @@ class InMemoryRunner:
         self._records.note("submission", spec.name)
         with self._records.locked():
             faults = self._records.faults()
-            record = Record(spec, steps_left=faults.running_steps)
+            record = Record(spec, steps_left=faults.running_steps, submitted=self._now())
             if faults.races:
                 # Somebody else's equal request lands a moment before ours.
                 self._records.set_faults(replace(faults, races=faults.races - 1))
@@ -78,7 +82,9 @@ class InMemoryRunner:
         if record is None:
             return None
         message = record.failure.message if record.failure is not None else ""
-        return JobStatus(name, record.phase, message, record.failure)
+        return JobStatus(
+            name, record.phase, message, record.failure, record.submitted, record.started, record.ended
+        )
 
     async def cancel(self, name: str) -> None:
         """End the job at once, without its effect; see JobRunner."""
@@ -87,7 +93,7 @@ class InMemoryRunner:
             record = self._records.read(name)
             if record is not None and not record.phase.finished:
                 self._records.note("cancel", name)
-                self._records.write(replace(record, phase=JobPhase.Cancelled))
+                self._records.write(replace(record, phase=JobPhase.Cancelled, ended=self._now()))
 
     async def forget(self, name: str) -> None:
         """Delete the record of a finished job; see JobRunner."""
@@ -204,7 +210,7 @@ class InMemoryRunner:
             if record is None or record.phase.finished:
                 return False
             if record.phase is JobPhase.Pending:
-                self._records.write(replace(record, phase=JobPhase.Running))
+                self._records.write(replace(record, phase=JobPhase.Running, started=self._now()))
                 return False
             if record.steps_left > 1:
                 self._records.write(replace(record, steps_left=record.steps_left - 1))
@@ -217,7 +223,7 @@ class InMemoryRunner:
             if now is None or now.phase.finished:
                 return False
             phase = JobPhase.Succeeded if failure is None else JobPhase.Failed
-            self._records.write(replace(now, phase=phase, steps_left=0, failure=failure))
+            self._records.write(replace(now, phase=phase, steps_left=0, failure=failure, ended=self._now()))
             return True
 
     def _run(self, spec: JobSpec, planned: PlannedFailure | None) -> JobFailure | None:

@@ -52,6 +52,9 @@ class Record:
     phase: JobPhase = JobPhase.Pending
     steps_left: int = 1
     failure: JobFailure | None = None
+    submitted: float | None = None  # unix seconds, as the two below
+    started: float | None = None
+    ended: float | None = None
 
 
 class Records(Protocol):

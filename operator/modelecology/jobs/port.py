@@ -79,12 +79,26 @@ class JobFailure:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What the runner says of a job now; `failure` is set exactly when the phase is Failed."""
+    """What the runner says of a job now; `failure` is set exactly when the phase is Failed.
+
+    The times are unix seconds by the runner's clock. `started` is None for a job that never ran, and may
+    be as early as `submitted` where the runner does not know better; `ended` is None while it is unfinished.
+    """
 
     name: str
     phase: JobPhase
     message: str = ""
     failure: JobFailure | None = None
+    submitted: float | None = None
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def ran_seconds(self) -> float:
+        """How long a finished job ran, in seconds; 0 for one that never ran."""
+        if self.started is None or self.ended is None:
+            return 0.0
+        return max(0.0, self.ended - self.started)
 
 
 class JobRunner(Protocol):

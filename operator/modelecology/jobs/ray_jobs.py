@@ -49,6 +49,9 @@ _KILLED: Final = frozenset({-9, 137})
 _ENDED_BY_ITSELF: Final = "JOB_ENTRYPOINT_COMMAND_ERROR"
 """The only error type of Ray that means: the job ran, and ended badly by its own fault."""
 
+_NO_ROOM: Final = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
+"""The error type of a job that got neither its CPUs nor its memory in time."""
+
 
 class _RayState(StrEnum):
     PENDING = "PENDING"
@@ -74,6 +77,8 @@ class _Details(BaseModel):
     message: str | None = None
     error_type: str | None = None
     driver_exit_code: int | None = None
+    driver_node_id: str | None = None  # set once the job runs
+    start_time: int | None = None  # of the submission, in milliseconds since 1970
     end_time: int | None = None  # milliseconds since 1970
 
 
@@ -123,9 +128,9 @@ class RayJobsRunner:
             return None
         phase = _PHASES[details.status]
         if phase is not JobPhase.Failed:
-            return JobStatus(name, phase, bounded(cleaned(details.message or "")))
+            return _status(name, details, bounded(cleaned(details.message or "")), None)
         failure = _failure(details, await self._log(name))
-        return JobStatus(name, phase, failure.message, failure)
+        return _status(name, details, failure.message, failure)
 
     async def cancel(self, name: str) -> None:
         """Ask the job to end; one that waits for its CPUs ends when it gets them. See JobRunner."""
@@ -199,11 +204,23 @@ def unexpanded(intent_json: str) -> str:
     return intent_json.replace("$", "\\u0024")
 
 
+def _status(name: str, details: _Details, message: str, failure: JobFailure | None) -> JobStatus:
+    phase = _PHASES[details.status]
+    submitted = None if details.start_time is None else details.start_time / 1000
+    ran = details.driver_node_id or phase in (JobPhase.Running, JobPhase.Succeeded)
+    ended = details.end_time / 1000 if phase.finished and details.end_time is not None else None
+    return JobStatus(name, phase, message, failure, submitted, submitted if ran else None, ended)
+
+
 def _failure(details: _Details, log: str) -> JobFailure:
     message = details.message or ""
     stated = failure_of(log) or failure_of(message)
     if stated is not None:
         return stated
+    if details.error_type == _NO_ROOM:
+        # It may never find room, so it uses up an attempt.
+        text = f"Ray had no room for the job in time. Add nodes, or lower resources. {tail_of(message)}"
+        return JobFailure(Reason.DEADLINE_EXCEEDED, bounded(text), retry=True)
     if details.error_type not in (None, _ENDED_BY_ITSELF):
         # Ray could not start the job or lost it (a node died, no room for too long): not the job's fault.
         text = f"Ray could not run the job ({details.error_type}): {tail_of(message)}"

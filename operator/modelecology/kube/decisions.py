@@ -61,6 +61,7 @@ class DecisionLog:
         self.uid = uid
         self._state: LogState | None = None
         self._looked_for = 0
+        self._taken = ""  # name of the next decision, as long as a decision which is not ours may have it
         # One writer at a time: of two that decide at once, the second must see what the first decided.
         self._lock = asyncio.Lock()
 
@@ -75,9 +76,14 @@ class DecisionLog:
         return self._state
 
     async def _read(self) -> LogState:
-        selector = f"{POPULATION_LABEL}={self._population}"
+        # Whoever took our name need not carry our label.
+        selector = "" if self._taken else f"{POPULATION_LABEL}={self._population}"
         bodies = await self._cluster.list(DECISION, self._namespace, selector)
         owned = [b for b in bodies if self._owns(b)]
+        for body in bodies:
+            if body["metadata"]["name"] == self._taken and not self._owns(body):
+                raise LogBroken(_taken_by(body))
+        self._taken = ""
         return await asyncio.to_thread(_folded, owned)
 
     def _owns(self, body: Body) -> bool:
@@ -86,7 +92,10 @@ class DecisionLog:
         return any(o.get("uid") == self.uid for o in owners)
 
     async def append(self, entry: Entry) -> Entry:
-        """Record the next decision. Raises LogMoved when it was not made from the newest state, KubeError."""
+        """Record the next decision. Raises LogMoved when it was not made from the newest state, KubeError.
+
+        Raises AlreadyExists when somebody else's object has the name; while it is there, the log is broken.
+        """
         async with self._lock:
             state = await self._known()
             if (entry.sequence, entry.previous) != (state.sequence + 1, state.digest):
@@ -97,6 +106,12 @@ class DecisionLog:
                 await self._cluster.create(DECISION, self._namespace, to_body(final, self.uid))
             except AlreadyExists as error:
                 self._state = None
+                self._taken = decision_name(self._population, final.sequence)
+                try:
+                    self._state = await self._read()
+                except LogBroken as broken:
+                    if self._taken:
+                        raise AlreadyExists(str(broken)) from error
                 raise LogMoved(
                     f"decision {final.sequence} of {self._population} was written before"
                 ) from error
@@ -127,6 +142,15 @@ class DecisionLog:
         if ours and state.sequence < sequence:
             raise LogBroken(f"the status names decision {sequence}, but the log ends with {state.sequence}")
         return state
+
+
+def _taken_by(body: Body) -> str:
+    meta = body["metadata"]
+    owners = ", ".join(str(o.get("uid")) for o in meta.get("ownerReferences", ())) or "nobody"
+    return (
+        f"the name {meta['name']} is taken by a Decision that belongs to {owners}; "
+        "delete it, or wait until it is garbage-collected"
+    )
 
 
 def _folded(bodies: list[Body]) -> LogState:

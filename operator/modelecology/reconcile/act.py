@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
 from modelecology.api.population import Population
 from modelecology.api.reasons import Reason
-from modelecology.governance.facts import Wait
+from modelecology.governance.facts import RevisionRecord, Wait
 from modelecology.jobs.port import JobStatus, RunnerError
-from modelecology.store import ArtifactStore
+from modelecology.store import ArtifactStore, StoreError
 
 from .counting import attach, count_running
 from .frame import Frame
+from .observe import Observer
 from .orders import Order
 from .queue import WorkKey
-from .runtime import Runtime
+from .runtime import Runtime, root_of
+
+_LOG = logging.getLogger(__name__)
 
 
 def committed(store: ArtifactStore, keys: tuple[str, ...]) -> Callable[[], bool]:
@@ -55,16 +59,35 @@ async def run_job(
     if status is None:
         await count_running(runtime, frame)
         limit = frame.population.spec.jobs.parallelism
+        if (maker := await _maker(runtime, frame, order)) is not None:
+            runtime.queued.setdefault(where, set()).add(waiter)
+            return Wait(Reason.QUEUED, f"The same is being made for {maker.name}; this one waits for it.")
         if order.takes_slot and not runtime.slots.take(where, name, limit):
             runtime.queued.setdefault(where, set()).add(waiter)
             return Wait(Reason.QUEUED, f"All {limit} job slots are taken; this one waits for the next.")
+        # Before the submission, so that nobody orders the same while it is under way.
+        attach(runtime, frame, order, waiter)
         try:
             await line.runner.submit(order.spec)
         except RunnerError:
-            runtime.slots.free(where, name)
+            settle(runtime, frame.population, waiter, None)
             raise
     attach(runtime, frame, order, waiter)
     line.watch.watch(name, committed(frame.store, order.commits))
+    return None
+
+
+async def _maker(runtime: Runtime, frame: Frame, order: Order) -> WorkKey | None:
+    """Find who has a job at work that commits some of the same keys to the same store. Raises RunnerError."""
+    root, wanted = root_of(frame.population), set(order.commits)
+    for other, job in tuple(runtime.running.items()):
+        store, keys = runtime.makes.get(job, ("", ()))
+        if job == order.spec.name or store != root or wanted.isdisjoint(keys):
+            continue
+        status = await runtime.runner(frame.population).runner.status(job)
+        # One that is not known yet may be on its way; one that has ended keeps nobody waiting.
+        if (status is None or not status.phase.finished) and runtime.running.get(other) == job:
+            return other
     return None
 
 
@@ -80,11 +103,38 @@ def settle(runtime: Runtime, population: Population, waiter: WorkKey, wanted: st
         return None
     where = (population.metadata.namespace, population.metadata.name)
     runtime.waiting.pop(job, None)
+    runtime.makes.pop(job, None)
     if runtime.slots.free(where, job):
         # A moment later, so that the one whose job ended takes the next step of its own trial first.
         for queued in runtime.queued.pop(where, ()):
             runtime.queue.add(queued, delay=0.05)
     return job
+
+
+async def drop_job(runtime: Runtime, frame: Frame, waiter: WorkKey, wanted: Order | None) -> None:
+    """Let go of the waiter's last job, unless it is still wanted, and end it if it has not done its work."""
+    job = runtime.running.get(waiter)
+    _, keys = runtime.makes.get(job or "", ("", ()))
+    job = settle(runtime, frame.population, waiter, wanted.spec.name if wanted else None)
+    if job is None:
+        return
+    try:
+        done = await asyncio.to_thread(committed(frame.store, keys)) if keys else False
+        if done:
+            runtime.runner(frame.population).watch.unwatch(job)
+        else:
+            await cancel(runtime, frame.population, job)
+    except (RunnerError, StoreError) as error:
+        _LOG.warning("%s: job %s ends by its own deadline: %s", waiter.name, job, error)
+
+
+async def end_jobs(runtime: Runtime, frame: Frame, observer: Observer, revision: RevisionRecord) -> None:
+    """End what a revision that nobody wants any more has at work, also if an earlier process began it."""
+    for job in observer.job_names(revision):
+        try:
+            await cancel(runtime, frame.population, job)
+        except RunnerError as error:
+            _LOG.warning("%s: job %s ends by its own deadline: %s", observer.log.name, job, error)
 
 
 async def cancel(runtime: Runtime, population: Population, job: str) -> None:

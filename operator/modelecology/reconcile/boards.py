@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from modelecology.governance.facts import Residency
@@ -68,12 +69,35 @@ class EngineView:
     messages: dict[str, str] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
+    refused: bool = False  # it answered, and will not say what it serves
+    refusals: dict[str, int] = field(default_factory=dict)  # in a row, by name
+    again: dict[str, datetime] = field(default_factory=dict)  # when a refused name is tried again
+    stepped: datetime | None = None  # when it last answered, or was last given up
+    leaving: datetime | None = None  # since when it is not in serving.endpoints any more
 
 
 def unreachable(views: Mapping[str, EngineView]) -> list[str]:
-    """Say of every engine that does not answer what it said last."""
-    found = ((e, v.message) for e, v in views.items() if not v.reachable)
-    return [said if e in said else f"{e}: {said}" for e, said in found]
+    """Say of every engine that does not answer, or not as an engine would, what it said last."""
+    return [_said(e, v.message) for e, v in views.items() if not v.reachable]
+
+
+def silent(views: Mapping[str, EngineView]) -> list[str]:
+    """Say of every engine that does not answer at all what was seen last."""
+    return [_said(e, v.message) for e, v in views.items() if not v.reachable and not v.refused]
+
+
+def refusals(views: Mapping[str, EngineView]) -> list[str]:
+    """Say what engines that answer refuse to do, in their own words."""
+    found = [_said(e, v.message) for e, v in views.items() if v.refused]
+    for endpoint, view in views.items():
+        if view.reachable:
+            names = sorted(n for n, s in view.standing.items() if s is Standing.REFUSED)
+            found += [_said(endpoint, f"{n}: {view.messages.get(n, '')}") for n in names]
+    return found
+
+
+def _said(endpoint: str, said: str) -> str:
+    return said if endpoint in said else f"{endpoint}: {said}"
 
 
 class ResidencyBoard:
@@ -104,6 +128,7 @@ class ResidencyBoard:
             mismatched=standing.count(Standing.MISMATCHED),
             unreachable=sum(not v.reachable for v in views.values()),
             message="; ".join(messages),
+            refused=standing.count(Standing.REFUSED),
         )
 
     def drop(self, population: PopulationKey) -> None:
@@ -115,5 +140,19 @@ class ResidencyBoard:
         return all(view.looked for view in self.views(population, endpoints).values())
 
     def absent(self, population: PopulationKey, endpoints: tuple[str, ...], name: str) -> bool:
-        """Say whether every engine has proved that a name is gone."""
-        return all(name in v.absent for v in self.views(population, endpoints).values())
+        """Say whether every engine has proved that a name is gone, those that leave included."""
+        self.views(population, endpoints)
+        return all(name in v.absent for v in self._views[population].values())
+
+    def known(self, population: PopulationKey) -> tuple[str, ...]:
+        """Name the engines of a population that were looked at, those that leave included."""
+        return tuple(self._views.get(population, ()))
+
+    def leave(self, population: PopulationKey, endpoint: str) -> None:
+        """Forget an engine that the population has no more."""
+        self._views.get(population, {}).pop(endpoint, None)
+
+    def stepped(self) -> datetime | None:
+        """Say when any engine last got a step further; a look at many adapters makes many steps."""
+        moments = (v.stepped for views in self._views.values() for v in views.values())
+        return max((m for m in moments if m is not None), default=None)

@@ -7,10 +7,10 @@ import asyncio
 from modelecology.governance.lifecycle import WORKING
 
 from .frame import Frame
-from .observe import Observer, results_due
+from .observe import Observer, of_owner, results_due
 from .orders import Order, ask
 from .queue import WorkKey
-from .runtime import Runtime
+from .runtime import Runtime, root_of
 
 
 def attach(runtime: Runtime, frame: Frame, order: Order, waiter: WorkKey) -> None:
@@ -19,6 +19,7 @@ def attach(runtime: Runtime, frame: Frame, order: Order, waiter: WorkKey) -> Non
     if order.takes_slot:
         runtime.slots.adopt((frame.namespace, frame.name), name)
     runtime.running[waiter] = name
+    runtime.makes[name] = (root_of(frame.population), order.commits)
     runtime.waiting.setdefault(name, set()).add(waiter)
 
 
@@ -46,5 +47,6 @@ def _orders(runtime: Runtime, frame: Frame) -> list[tuple[WorkKey, Order]]:
             found.append((WorkKey("Specialist", frame.namespace, specialist.metadata.name), order))
     if due := results_due(frame):
         attempts = runtime.attempts.get((frame.namespace, frame.name), 0)
-        found.append((WorkKey("Population", frame.namespace, frame.name), ask(frame, due, attempts)))
+        order = of_owner(frame, ask(frame, due, attempts), frame.population.metadata.uid, attempts)
+        found.append((WorkKey("Population", frame.namespace, frame.name), order))
     return found

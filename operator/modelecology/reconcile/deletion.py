@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import logging
+from datetime import UTC, timedelta
 
+from modelecology.api.population import Population
 from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import Action
-from modelecology.governance.facts import Cost, RevisionRecord
-from modelecology.governance.log import LogBroken, SpecialistRecord
+from modelecology.governance.facts import Cost, RevisionRecord, Verdict
+from modelecology.governance.log import Entry, LogBroken, LogState, Premises, SpecialistRecord, Subject
 from modelecology.governance.succession import Place, deletion
 from modelecology.jobs.port import RunnerError
-from modelecology.kube.cluster import SPECIALIST, EventText
+from modelecology.kube.cluster import DECISION, POPULATION, SPECIALIST, EventText
 from modelecology.store import StoreError
 
 from .act import cancel, settle
 from .finalizer import FINALIZER, release
 from .frame import Frame
+from .metrics import TRANSITIONS, WRITES
 from .observe import record_of
 from .queue import WorkKey
-from .record import entry_of, record, subject_of
+from .record import OPERATOR, entry_of, record, subject_of
 from .runtime import Runtime
 from .tell import tell
 
+_LOG = logging.getLogger(__name__)
 GRACE = timedelta(seconds=60)
 _LOOK_AGAIN_SECONDS = 1.0
 
@@ -48,6 +52,78 @@ async def delete_specialist(runtime: Runtime, frame: Frame, specialist: Speciali
     if left:
         tell_release(runtime, specialist, f"without proof that this is gone: {', '.join(left)}")
     await release(runtime, specialist)
+
+
+async def delete_orphans(runtime: Runtime, population: Population) -> None:
+    """Record that what is left of Specialists goes whose objects are not there any more.
+
+    Such an object was let go without proof, or somebody took its finalizer off by hand.
+    Raises LogMoved, LogBroken, KubeError.
+    """
+    namespace = population.metadata.namespace
+    log = await runtime.log_state(population)
+    suspects = [s for s in log.specialists.values() if deletion(s) and _is_unseen(runtime, namespace, s)]
+    if not suspects:
+        return
+    # Weights that are deleted do not come back, so the API itself is asked and not only what was watched.
+    there = {str(b["metadata"]["uid"]) for b in await runtime.cluster.list(SPECIALIST, namespace)}
+    for orphan in suspects:
+        if orphan.uid not in there:
+            await record_deletion(runtime, population, orphan.uid, orphan.name)
+
+
+async def record_deletion(runtime: Runtime, population: Population, uid: str, name: str) -> SpecialistRecord:
+    """Record that all revisions of a Specialist go; neither suite nor rules are needed for that.
+
+    Gives its record as it is then. Raises LogMoved, LogBroken, KubeError.
+    """
+    while True:
+        log = await runtime.log_state(population)
+        found = log.specialists.get(uid) or SpecialistRecord(name, uid)
+        due = deletion(found)
+        if due is None:
+            return found
+        await record_bare(runtime, population, log, subject_of(name, uid, due[0]), due[1])
+
+
+async def record_bare(
+    runtime: Runtime, population: Population, log: LogState, subject: Subject, verdict: Verdict
+) -> None:
+    """Write down a verdict that rests on nothing but the log, and tell it of the population.
+
+    Raises LogMoved, KubeError.
+    """
+    meta, edge = population.metadata, verdict.transition
+    entry = Entry(
+        population=meta.name,
+        sequence=log.sequence + 1,
+        time=runtime.now().astimezone(UTC).replace(microsecond=0),
+        subject=subject,
+        action=edge.action,
+        from_state=edge.source,
+        to=edge.target,
+        outcome=verdict.outcome,
+        reason=str(verdict.reason),
+        actor=OPERATOR,
+        previous=log.digest,
+        message=verdict.message[:2048],
+        premises=Premises(code=runtime.code),
+    )
+    await runtime.log(population).append(entry)
+    WRITES.labels("create", DECISION.kind).inc()
+    TRANSITIONS.labels(meta.namespace, meta.name, entry.action, entry.to, entry.reason).inc()
+    _LOG.info("%s/%s %s: %s", meta.namespace, subject.specialist, entry.action, entry.message)
+    # About the population: the Specialist itself may be gone.
+    event = EventText(False, entry.reason, entry.action, entry.message or entry.reason)
+    tell(runtime, POPULATION, meta.namespace, meta.name, uid=meta.uid, event=event)
+
+
+def _is_unseen(runtime: Runtime, namespace: str, log: SpecialistRecord) -> bool:
+    """Say whether the watch knows no object of a record; one that cannot be read is there all the same."""
+    found = runtime.cache.specialist(namespace, log.name)
+    if found is not None:
+        return found.metadata.uid != log.uid
+    return runtime.cache.version(SPECIALIST, namespace, log.name) is None
 
 
 def tell_release(runtime: Runtime, specialist: Specialist, why: str) -> None:

@@ -10,10 +10,11 @@ from modelecology.governance.verdict import clock
 from modelecology.governance.work import backoff
 from modelecology.jobs.port import JobPhase
 
-from .act import ended_well, job_status, run_job, settle
+from .act import drop_job, ended_well, job_status, run_job
 from .conditions import sentence
+from .failures import failure_of, late
 from .frame import Frame
-from .observe import failure_of, results_due
+from .observe import of_owner, results_due
 from .orders import Order, ask
 from .queue import WorkKey
 from .runtime import Runtime
@@ -26,8 +27,11 @@ async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
     """
     where = (frame.namespace, frame.name)
     due = await asyncio.to_thread(results_due, frame)
-    order = ask(frame, due, runtime.attempts.get(where, 0)) if due else None
-    settle(runtime, frame.population, key, order.spec.name if order else None)
+    attempts = runtime.attempts.get(where, 0)
+    order = ask(frame, due, attempts) if due else None
+    if order is not None:
+        order = of_owner(frame, order, frame.population.metadata.uid, attempts)
+    await drop_job(runtime, frame, key, order)
     if order is None:
         runtime.attempts.pop(where, None)
         if runtime.baseline_ready(where):
@@ -38,9 +42,9 @@ async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
     if await ended_well(frame, order, status):
         runtime.queue.add(key)
         return Wait(Reason.BASELINE_RUNNING, "The results have just been committed.")
-    failure = failure_of(status, 0.0, 0.0)
+    failure = failure_of(status) or late(status, runtime.now(), frame.population.spec.jobs.deadline, order)
     if failure is not None:
-        return _failed(runtime, frame, order, failure, key)
+        return await _failed(runtime, frame, order, failure, key)
     wait = await run_job(runtime, frame, order, status, key)
     running = status is not None and status.phase is JobPhase.Running
     n = len(due)
@@ -50,7 +54,7 @@ async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
     )
 
 
-def _failed(runtime: Runtime, frame: Frame, order: Order, failure: JobFailure, key: WorkKey) -> Wait:
+async def _failed(runtime: Runtime, frame: Frame, order: Order, failure: JobFailure, key: WorkKey) -> Wait:
     """Try a failed evaluation again after a pause, for as long as it takes: all judging rests on it."""
     where = (frame.namespace, frame.name)
     now = runtime.now()
@@ -62,7 +66,7 @@ def _failed(runtime: Runtime, frame: Frame, order: Order, failure: JobFailure, k
     if now >= due:
         del runtime.retry_at[name]
         runtime.attempts[where] = attempts + 1
-        settle(runtime, frame.population, key, None)
+        await drop_job(runtime, frame, key, None)
         runtime.queue.add(key)
     said = sentence(f"The evaluation failed: {failure.message}")
     return Wait(named(failure.reason), f"{said} The next try starts at {clock(due)}.", due)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 
-from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import State
 from modelecology.governance.facts import (
@@ -15,19 +15,21 @@ from modelecology.governance.facts import (
     Claim,
     Cost,
     Evidence,
-    JobFailure,
     Member,
     Results,
     RevisionRecord,
     Situation,
 )
+from modelecology.governance.invariants import measured
 from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import SpecialistRecord, pending
-from modelecology.jobs.port import JobPhase, JobStatus
+from modelecology.governance.proposal import trial_cost
+from modelecology.jobs.port import job_name
 from modelecology.store import StoreError
 
+from .experience import seconds_per_step
 from .frame import Asked, Frame
-from .orders import Order, artifact_key, ask, make_adapter
+from .orders import Order, Phase, artifact_key, ask, make_adapter
 from .results import Recorded, ResultsReader, cost_of
 from .terms import claim, digest_of_json
 
@@ -101,9 +103,20 @@ def results_due(frame: Frame) -> tuple[Asked, ...]:
 
 
 class Observer:
-    """Looks at one revision within a frame. Blocking reads of the store: run it in a thread."""
+    """Looks at one revision within a frame. Blocking reads of the store: run it in a thread.
 
-    def __init__(self, frame: Frame, specialist: Specialist, reader: ResultsReader, now: datetime) -> None:
+    `others` are the Specialists whose trials under way count against the budget; this one's own does not.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        specialist: Specialist,
+        reader: ResultsReader,
+        now: datetime,
+        others: Sequence[Specialist] = (),
+    ) -> None:
+        self._others = others
         self._frame = frame
         self._specialist = specialist
         self._reader = reader
@@ -136,7 +149,10 @@ class Observer:
             residents=self._residents(),
             artifact=artifact,
             spent=self._spent(),
+            seconds_per_step=seconds_per_step(self._frame) if self.record.state is State.PENDING else None,
         )
+        if self._frame.policy.budget is not None and self.record.state is State.PENDING:
+            situation = replace(situation, spent=situation.spent + self._under_way(situation))
         return Sight(situation, key, self._order(key), self._cost)
 
     def without_store(self) -> Sight:
@@ -249,9 +265,30 @@ class Observer:
             self._cost += recorded.cost
 
     def _trial(self, key: str) -> tuple[Asked, ...]:
-        """List what a candidate is asked before it may be shadowed: its task and every invariant."""
-        names = (self._claim.task, *self._frame.invariants())
+        """List what a candidate is asked before it may be shadowed: its task and what may not suffer."""
+        task = self._claim.task
+        names = (task, *(t.name for t in measured(self._frame.tasks, task) if t.name != task))
         return tuple(Asked(name, "Main", key) for name in names)
+
+    def job_names(self, revision: RevisionRecord) -> tuple[str, ...]:
+        """Name the jobs that another revision of this Specialist may have at work, by its record alone."""
+        if revision.state is State.TRAINING:
+            # Whether it was trained or imported, its spec knew, which is gone.
+            phases: tuple[Phase, ...] = ("Train", "Import")
+            return tuple(self._job_name(phase, revision.key, revision.tries) for phase in phases)
+        if self._frame.suite.spec.task(self._claim.task) is None:
+            return ()
+        if revision.state is State.EVALUATING:
+            order = ask(self._frame, self._trial(revision.key), revision.tries)
+        elif revision.state is State.SHADOW:
+            served = Asked(self._claim.task, "Shadow", revision.key, revision.served_name)
+            order = ask(self._frame, (served,), revision.tries)
+        else:
+            return ()
+        return (self._job_name(order.phase, order.progress_key, revision.tries),)
+
+    def _job_name(self, phase: Phase, key: str, tries: int) -> str:
+        return name_of(self._frame, phase, key, self._specialist.metadata.uid, tries)
 
     def _served(self, key: str) -> Asked:
         return Asked(self._claim.task, "Shadow", key, self._claim.served_name)
@@ -277,8 +314,34 @@ class Observer:
         budget = self._frame.policy.budget
         return self._frame.log.spent_since(self._now - budget.window) if budget else Cost()
 
+    def _under_way(self, situation: Situation) -> Cost:
+        """Estimate what the trials of others will still take: their spendings are in the log only later."""
+        expected = Cost()
+        for other in self._others:
+            known = self._frame.log.specialists.get(other.metadata.uid)
+            if known is None or known.uid == self.log.uid:
+                continue
+            if not known.in_state(State.TRAINING, State.EVALUATING):
+                continue
+            asked = claim(other, self._frame.population)
+            record = known.revisions.get(asked.revision)
+            if record is None:
+                continue
+            if record.state is State.TRAINING:
+                expected += trial_cost(replace(situation, claim=asked))
+            elif record.state is State.EVALUATING:
+                # What made the adapter is in the log already.
+                expected += trial_cost(replace(situation, claim=replace(asked, steps=0)))
+        return expected
+
     def _order(self, key: str) -> Order | None:
         """Write the order of the job that this state needs, if its result is not there yet."""
+        order = self._next(key)
+        if order is None:
+            return None
+        return of_owner(self._frame, order, self._specialist.metadata.uid, self.record.tries)
+
+    def _next(self, key: str) -> Order | None:
         state, tries = self.record.state, self.record.tries
         resources = self._specialist.spec.resources
         if state is State.TRAINING:
@@ -294,13 +357,16 @@ class Observer:
         return None
 
 
-def failure_of(status: JobStatus | None, elapsed_seconds: float, cpus: float) -> JobFailure | None:
-    """Read a failure from a job's status. A finished job without its commit has failed, whatever it says."""
-    if status is None or not status.phase.finished:
-        return None
-    cost = Cost(cpu_seconds=Decimal(str(round(max(elapsed_seconds, 0.0) * cpus, 3))))
-    if status.failure is not None:
-        return JobFailure(status.failure.reason, status.failure.message, status.failure.retry, cost)
-    if status.phase is JobPhase.Cancelled:
-        return JobFailure(Reason.INTERNAL_ERROR, "The job was cancelled by somebody else.", True, cost)
-    return JobFailure(Reason.INTERNAL_ERROR, "The job ended, but nothing was committed.", True, cost)
+def name_of(frame: Frame, phase: Phase, key: str, uid: str, tries: int) -> str:
+    """Name a job after its owner and its try: the record of one that ended long ago is never this one's.
+
+    Two stores may want the same key of one Ray, so the store is in the name as well.
+    """
+    place = hashlib.sha256(f"{uid} {frame.population.spec.store.uri} {key}".encode()).hexdigest()
+    return job_name(phase, place, tries)
+
+
+def of_owner(frame: Frame, order: Order, uid: str, tries: int) -> Order:
+    """Give an order the name of its owner's job."""
+    name = name_of(frame, order.phase, order.progress_key, uid, tries)
+    return replace(order, spec=replace(order.spec, name=name))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from modelecology.api.meta import render_decimal
 from modelecology.api.population import Resources
 from modelecology.api.specialist import Specialist, Train
 from modelecology.jobs.intents import (
@@ -59,7 +58,7 @@ def _recipe(train: Train) -> Recipe:
     return Recipe(
         steps=recipe.steps,
         batch_size=recipe.batch_size,
-        learning_rate=render_decimal(recipe.learning_rate),
+        learning_rate=str(recipe.learning_rate),
         seed=recipe.seed,
         max_length=recipe.max_length,
     )

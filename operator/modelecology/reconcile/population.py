@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
 
 from modelecology.api.meta import ConditionType
 from modelecology.api.population import Population
 from modelecology.api.reasons import Reason, named
+from modelecology.api.vocabulary import Action
 from modelecology.governance.facts import Wait
 from modelecology.governance.log import LogBroken
 from modelecology.governance.succession import residents, served_names
 from modelecology.jobs.port import RunnerError
+from modelecology.kube.cluster import POPULATION, SPECIALIST, EventText
 from modelecology.store import StoreError
 
 from . import finalizer
 from .act import cancel, settle
-from .engines import reconcile_engine
+from .deletion import GRACE, delete_orphans
 from .evaluation import evaluate
 from .frame import Frame
 from .metrics import ADAPTERS, JOBS
 from .population_status import population_status, waiting_status, write_population
 from .queue import WorkKey
 from .runtime import Runtime, SuiteMissing
-from .service import serve
+from .service import left_behind, reconcile_engines, serve
+from .tell import tell
 from .trouble import OUTSIDE
 
 ENGINE_SECONDS = 2.0
 IDLE_SECONDS = 15.0
-GRACE = timedelta(seconds=60)
 _LOG = logging.getLogger(__name__)
 
 
@@ -44,20 +45,44 @@ async def reconcile_population(runtime: Runtime, key: WorkKey) -> None:
         await _delete(runtime, population, key)
         return
     try:
+        await delete_orphans(runtime, population)
         frame = await runtime.frame(key.namespace, key.name)
     except (SuiteMissing, LogBroken) as error:
-        await write_population(
-            runtime, population, waiting_status(population, _missing(error), runtime.now())
-        )
-        runtime.queue.add(key, IDLE_SECONDS)
+        loaded = isinstance(error, SuiteMissing) and await _serve_without_suite(runtime, population)
+        await _write_waiting(runtime, key, _missing(error))
+        runtime.queue.add(key, ENGINE_SECONDS if loaded else IDLE_SECONDS)
         return
     evaluating = await _evaluating(runtime, frame, key)
     _note_trouble(runtime, (key.namespace, key.name), evaluating)
     waiting = await serve(runtime, frame) or evaluating
     await _report(runtime, frame, waiting)
     runtime.queue.forgive(key)
-    busy = bool(residents(frame.log)) or waiting is not None
+    busy = bool(residents(frame.log)) or waiting is not None or bool(left_behind(runtime, frame.population))
     runtime.queue.add(key, ENGINE_SECONDS if busy else IDLE_SECONDS)
+
+
+async def _serve_without_suite(runtime: Runtime, population: Population) -> bool:
+    """Unload what has to go, which needs no suite; says whether there is anything. Raises KubeError."""
+    try:
+        log = await runtime.log_state(population)
+    except LogBroken as error:
+        _LOG.warning("%s/%s: %s", population.metadata.namespace, population.metadata.name, error)
+        return False
+    names = served_names(log)
+    if names:
+        # What serves goes on serving as it is: without the suite nothing can be proved anew.
+        await reconcile_engines(runtime, population, {}, names, {r.served_name for r in residents(log)})
+    return bool(names)
+
+
+async def _write_waiting(runtime: Runtime, key: WorkKey, wait: Wait) -> None:
+    current = runtime.cache.population(key.namespace, key.name)
+    if current is None:
+        return
+    after = waiting_status(current, wait, runtime.now())
+    known = (*current.spec.serving.endpoints, *runtime.residency.known((key.namespace, key.name)))
+    endpoints = tuple(e for e in after.endpoints if e.endpoint in known)
+    await write_population(runtime, current, after.model_copy(update={"endpoints": endpoints}))
 
 
 def _missing(error: SuiteMissing | LogBroken) -> Wait:
@@ -87,7 +112,9 @@ def _note_trouble(runtime: Runtime, where: tuple[str, str], wait: Wait | None) -
 
 async def _report(runtime: Runtime, frame: Frame, wait: Wait | None) -> None:
     where = (frame.namespace, frame.name)
-    views = runtime.residency.views(where, frame.population.spec.serving.endpoints)
+    endpoints = frame.population.spec.serving.endpoints
+    known = (e for e in runtime.residency.known(where) if e not in endpoints)
+    views = runtime.residency.views(where, (*endpoints, *known))
     for endpoint, view in views.items():
         ADAPTERS.labels(*where, endpoint).set(len(view.standing))
     JOBS.labels(*where).set(runtime.slots.held(where))
@@ -106,34 +133,42 @@ async def _delete(runtime: Runtime, population: Population, key: WorkKey) -> Non
 
     Raises Conflict, KubeError.
     """
-    await _end_evaluation(runtime, population, key)
+    await _end_jobs(runtime, population, key)
     if finalizer.FINALIZER not in population.metadata.finalizers:
         return
     where = (key.namespace, key.name)
-    endpoints = population.spec.serving.endpoints
-    views = runtime.residency.views(where, endpoints)
-    left = list(endpoints)
+    left = list(population.spec.serving.endpoints)
+    said = ""
     try:
         names = served_names(await runtime.log_state(population))
     except LogBroken as error:
-        _LOG.warning("%s/%s: what it loaded is not known: %s", *where, error)
+        said = f" What it loaded is not known: {error}."
     else:
-        await asyncio.gather(*(reconcile_engine(runtime.engine(e), views[e], {}, names) for e in endpoints))
+        await reconcile_engines(runtime, population, {}, names)
+        views = runtime.residency.views(where, runtime.residency.known(where))
         left = [e for e, v in views.items() if names - v.absent]
     since = population.metadata.deletion_timestamp
     if left and since is not None and runtime.now() - since < GRACE:
         runtime.queue.add(key, ENGINE_SECONDS)
         return
     if left:
-        _LOG.warning("%s/%s is let go without proof that %s hold nothing of it", *where, ", ".join(left))
+        nothing = f"{', '.join(left)} serve nothing of it"
+        message = f"Released after {GRACE.seconds} s without proof that {nothing}.{said}"
+        _LOG.warning("%s/%s: %s", *where, message)
+        event = EventText(True, Reason.DELETED, Action.DELETE, message)
+        tell(runtime, POPULATION, *where, uid=population.metadata.uid, event=event)
     await finalizer.release(runtime, population)
 
 
-async def _end_evaluation(runtime: Runtime, population: Population, key: WorkKey) -> None:
-    job = settle(runtime, population, key, None)
-    if job is None:
-        return
-    try:
-        await cancel(runtime, population, job)
-    except RunnerError as error:
-        _LOG.warning("%s/%s: job %s ends by its own deadline: %s", key.namespace, key.name, job, error)
+async def _end_jobs(runtime: Runtime, population: Population, key: WorkKey) -> None:
+    """End the evaluation and the jobs of all specialists: nothing of them will be judged any more."""
+    specialists = runtime.cache.specialists(key.namespace, key.name)
+    waiters = (key, *(WorkKey(SPECIALIST.kind, key.namespace, s.metadata.name) for s in specialists))
+    for waiter in waiters:
+        job = settle(runtime, population, waiter, None)
+        if job is None:
+            continue
+        try:
+            await cancel(runtime, population, job)
+        except RunnerError as error:
+            _LOG.warning("%s/%s: job %s ends by its own deadline: %s", key.namespace, key.name, job, error)

@@ -29,6 +29,8 @@ from .observe import resident_bytes, rivals
 from .runtime import Runtime
 from .status import ledger_of, write
 
+_MOST_ENDPOINTS = 16  # as the CRD says; those that leave come last
+
 
 def waiting_status(before: Population, wait: Wait, now: datetime) -> PopulationStatus:
     """Write the status of a population that cannot be judged yet, keeping what was known."""
@@ -83,7 +85,7 @@ def population_status(
         live=len(rivals(frame)),
         value=_value(frame, baseline),
         baseline=baseline,
-        endpoints=tuple(_endpoint(e, v) for e, v in views.items()),
+        endpoints=tuple(_endpoint(e, v) for e, v in views.items())[:_MOST_ENDPOINTS],
         ledger=ledger_of(frame.log.spent),
         last_decision=Tip(sequence=frame.log.sequence, digest=frame.log.digest)
         if frame.log.sequence
@@ -94,9 +96,11 @@ def population_status(
 def _endpoint(endpoint: str, view: EngineView) -> EndpointStatus:
     proved = sorted(name for name, standing in view.standing.items() if standing is Standing.PROVED)
     wrong = [view.messages.get(n, "") for n, s in sorted(view.standing.items()) if s is not Standing.PROVED]
-    message = "; ".join(m for m in (view.message, *wrong) if m)
+    leaves = "It left serving.endpoints and is being unloaded." if view.leaving else ""
+    message = "; ".join(m for m in (leaves, view.message, *wrong) if m)
+    answers = view.reachable or view.refused
     return EndpointStatus(
-        endpoint=endpoint, reachable=view.reachable, adapters=tuple(proved[:256]), message=message[:500]
+        endpoint=endpoint, reachable=answers, adapters=tuple(proved[:256]), message=message[:500]
     )
 
 

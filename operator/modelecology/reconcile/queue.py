@@ -66,7 +66,7 @@ class WorkQueue:
         """Ask for a key again after a failure, later each time; returns the delay in seconds."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
-        delay: float = min(FIRST_BACKOFF_SECONDS * 2.0**count, LAST_BACKOFF_SECONDS)
+        delay: float = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(count, 10), LAST_BACKOFF_SECONDS)
         self.add(key, delay)
         return delay
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -21,13 +22,23 @@ from modelecology.jobs.watch import JobWatch
 from modelecology.kube.cache import ObjectCache
 from modelecology.kube.cluster import Cluster
 from modelecology.kube.decisions import DecisionLog
-from modelecology.store import ArtifactStore
+from modelecology.store import ArtifactStore, StoreError
+from modelecology.store.places import store_root
 
 from .boards import PopulationKey, ResidencyBoard, Slots
 from .frame import Frame, Rules
 from .queue import WorkKey, WorkQueue
 from .results import ResultsReader
 from .terms import rules
+
+
+def root_of(population: Population) -> str:
+    """Name a population's store by its directory: one store may be spelt in several ways."""
+    uri = population.spec.store.uri
+    try:
+        return os.path.normpath(f"/{str(store_root(uri)).lstrip('/')}")
+    except StoreError:
+        return uri  # a scheme that this version does not know; whoever opens the store says so
 
 
 class Runners(Protocol):
@@ -77,6 +88,7 @@ class Runtime:
     waiting: dict[str, set[WorkKey]] = field(default_factory=dict)  # who is woken when a job ends
     queued: dict[PopulationKey, set[WorkKey]] = field(default_factory=dict)  # who waits for a job slot
     running: dict[WorkKey, str] = field(default_factory=dict)  # the job that somebody waits for
+    makes: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # a job's store and its keys
     progress_at: dict[WorkKey, datetime] = field(default_factory=dict)  # when a status was last written
     attempts: dict[PopulationKey, int] = field(default_factory=dict)  # of a population's own evaluation
     retry_at: dict[str, datetime] = field(default_factory=dict)  # when a failed evaluation runs again
@@ -171,6 +183,7 @@ class Runtime:
         others.discard(key)
         if not others:
             self.waiting.pop(job, None)
+            self.makes.pop(job, None)
             for population in self.populations():
                 self.slots.free(population, job)
 
@@ -236,18 +249,18 @@ class Runtime:
 
         Raises LogBroken, KubeError: while one of them cannot be read, nothing may be taken away.
         """
-        uri = frame.population.spec.store.uri
+        root = root_of(frame.population)
         others = [
             p
             for p in self.cache.populations()
-            if p.spec.store.uri == uri and p.metadata.uid != frame.population.metadata.uid
+            if root_of(p) == root and p.metadata.uid != frame.population.metadata.uid
         ]
         return places(frame.log, *[await self.log_state(other) for other in others])
 
     async def frame(self, namespace: str, name: str) -> Frame:
         """See a population as it is now. Raises PopulationMissing, SuiteMissing, LogBroken, KubeError."""
         population = self.cache.population(namespace, name)
-        if population is None:
+        if population is None or population.metadata.deletion_timestamp is not None:
             raise PopulationMissing(name)
         suite = self.cache.suite(namespace, population.spec.suite_ref.name)
         if suite is None:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
+from modelecology.api.population import Population
 from modelecology.api.reasons import Reason, named
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import State
-from modelecology.governance.facts import Wait
+from modelecology.governance.facts import RevisionRecord, Wait
 from modelecology.governance.log import LogBroken
 from modelecology.governance.succession import Place, residents, served_names
+from modelecology.kube.cluster import POPULATION, EventText
 from modelecology.store import ArtifactMissing, StoreError
 
 from . import finalizer
-from .boards import unreachable
-from .engines import Resident, reconcile_engine
+from .boards import EngineView, refusals, silent
+from .deletion import GRACE
+from .engines import Change, Resident, reconcile_engine
 from .frame import Asked, Frame
 from .runtime import Runtime
+from .tell import tell
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,43 +35,107 @@ async def serve(runtime: Runtime, frame: Frame) -> Wait | None:
     population = frame.population
     if residents(frame.log):
         population = await finalizer.hold(runtime, population)
-    trouble: Wait | None = None
-    wanted: dict[str, Resident] = {}
-    belongs: dict[str, Place] = {}
-    changed = False
-    try:
-        belongs = await runtime.places(frame)
-    except LogBroken as error:
-        # Another population of this store: nothing is archived or deleted until its log can be read.
-        _LOG.warning("%s/%s: a population with the same store: %s", *where, error)
-    try:
-        changed = await asyncio.to_thread(_restore, frame, belongs)
-        wanted = await asyncio.to_thread(_wanted, runtime, frame)
-    except StoreError as error:
-        # Without the store nothing can be loaded; what has to go can go all the same.
-        trouble = Wait(named(error.reason), str(error))
+    faults: list[StoreError] = []
+    belongs = await _places(runtime, frame)
+    changed = await asyncio.to_thread(_restore, frame, belongs, faults)
+    wanted = await asyncio.to_thread(_wanted, runtime, frame, faults)
     # A resident of which the store or the suite cannot tell the fingerprint now is left as it is.
     kept = {r.served_name for r in residents(frame.log)} - wanted.keys()
-    endpoints = population.spec.serving.endpoints
-    views = runtime.residency.views(where, endpoints)
-    ours = served_names(frame.log) - kept
-    changes = await asyncio.gather(
-        *(reconcile_engine(runtime.engine(e), views[e], wanted, ours) for e in endpoints)
-    )
-    if trouble is None:
-        try:
-            changed = await asyncio.to_thread(_clear, runtime, frame, endpoints, belongs) or changed
-        except StoreError as error:
-            trouble = Wait(named(error.reason), str(error))
-    if not residents(frame.log) and all(served_names(frame.log) <= v.absent for v in views.values()):
+    changes = await reconcile_engines(runtime, population, wanted, served_names(frame.log), kept)
+    changed = await _clear(runtime, frame, faults) or changed
+    known = runtime.residency.views(where, runtime.residency.known(where))
+    if not residents(frame.log) and all(served_names(frame.log) <= v.absent for v in known.values()):
         await finalizer.release(runtime, population)
     names = frozenset[str]().union(*(c.adapters for c in changes))
     if changed or any(c.engine for c in changes):
         runtime.wake_specialists(*where)
     elif names:
         runtime.wake_specialists(*where, lambda s: _holds(frame, s, names))
-    down = unreachable(views)
-    return trouble or (Wait(Reason.ENGINE_UNREACHABLE, "; ".join(down)) if down else None)
+    return _fault(faults) or _engine_trouble(runtime.residency.views(where, _endpoints(population)))
+
+
+async def reconcile_engines(
+    runtime: Runtime,
+    population: Population,
+    wanted: Mapping[str, Resident],
+    ours: frozenset[str],
+    kept: AbstractSet[str] = frozenset(),
+) -> list[Change]:
+    """Bring all engines of a population to what is wanted; those that left serving.endpoints to nothing.
+
+    `kept` are names of ours that are left as they are, as long as their engine is one of the population's.
+    """
+    where = (population.metadata.namespace, population.metadata.name)
+    # The old engines first: one of them may be a new one under its old address.
+    await _leave(runtime, population, ours)
+    views = runtime.residency.views(where, _endpoints(population))
+    return await asyncio.gather(
+        *(
+            reconcile_engine(runtime.engine(e), view, wanted, ours - kept, runtime.now)
+            for e, view in views.items()
+        )
+    )
+
+
+async def _leave(runtime: Runtime, population: Population, ours: frozenset[str]) -> None:
+    """Take what is ours off the engines that left serving.endpoints; forget them with proof or in time."""
+    meta = population.metadata
+    where = (meta.namespace, meta.name)
+    for endpoint in left_behind(runtime, population):
+        view = runtime.residency.view(where, endpoint)
+        now = runtime.now()
+        view.leaving = view.leaving or now
+        await reconcile_engine(runtime.engine(endpoint), view, {}, ours, runtime.now)
+        left = ours - view.absent
+        if left and now - view.leaving < GRACE:
+            continue
+        if left:
+            message = (
+                f"{endpoint} left serving.endpoints and is let go after {GRACE.seconds} s without proof that "
+                f"it serves none of {', '.join(sorted(left))}. {view.message}"
+            )
+            event = EventText(True, Reason.ENGINE_UNREACHABLE, "Unload", message.strip())
+            tell(runtime, POPULATION, *where, uid=meta.uid, event=event)
+        _LOG.info("%s/%s: engine %s left serving.endpoints and is forgotten", *where, endpoint)
+        runtime.residency.leave(where, endpoint)
+    for view in runtime.residency.views(where, _endpoints(population)).values():
+        view.leaving = None
+
+
+def left_behind(runtime: Runtime, population: Population) -> tuple[str, ...]:
+    """Name the engines that are not in serving.endpoints any more, but were seen there and may serve yet."""
+    where = (population.metadata.namespace, population.metadata.name)
+    seen = (*(e.endpoint for e in population.status.endpoints), *runtime.residency.known(where))
+    return tuple(dict.fromkeys(e for e in seen if e not in _endpoints(population)))
+
+
+def _endpoints(population: Population) -> tuple[str, ...]:
+    return population.spec.serving.endpoints
+
+
+def _fault(faults: list[StoreError]) -> Wait | None:
+    """Tell of the first that went wrong, and of how many more did."""
+    if not faults:
+        return None
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return Wait(named(faults[0].reason), f"{faults[0]}{more}")
+
+
+def _engine_trouble(views: Mapping[str, EngineView]) -> Wait | None:
+    if down := silent(views):
+        return Wait(Reason.ENGINE_UNREACHABLE, "; ".join(down))
+    if said := refusals(views):
+        return Wait(Reason.ENGINE_REFUSED, "; ".join(said))
+    return None
+
+
+async def _places(runtime: Runtime, frame: Frame) -> dict[str, Place]:
+    try:
+        return await runtime.places(frame)
+    except LogBroken as error:
+        # Another population of this store: nothing is archived or deleted until its log can be read.
+        _LOG.warning("%s/%s: a population with the same store: %s", frame.namespace, frame.name, error)
+        return {}
 
 
 def _holds(frame: Frame, specialist: Specialist, names: frozenset[str]) -> bool:
@@ -74,56 +144,113 @@ def _holds(frame: Frame, specialist: Specialist, names: frozenset[str]) -> bool:
     return record is not None and any(r.served_name in names for r in record.revisions.values())
 
 
-def _restore(frame: Frame, belongs: Mapping[str, Place]) -> bool:
+def _restore(frame: Frame, belongs: Mapping[str, Place], faults: list[StoreError]) -> bool:
     restored = False
     for key, place in belongs.items():
-        if place is Place.ACTIVE and frame.store.commit_of(key) is None and frame.store.is_archived(key):
-            frame.store.restore(key)
-            restored = True
+        try:
+            if place is Place.ACTIVE and frame.store.commit_of(key) is None and frame.store.is_archived(key):
+                frame.store.restore(key)
+                restored = True
+        except StoreError as error:
+            faults.append(error)
     return restored
 
 
-def _wanted(runtime: Runtime, frame: Frame) -> dict[str, Resident]:
+def _wanted(runtime: Runtime, frame: Frame, faults: list[StoreError]) -> dict[str, Resident]:
+    """Find what the engines must hold. One that the store cannot give now keeps no other away."""
     found: dict[str, Resident] = {}
     for specialist in frame.log.specialists.values():
         for record in specialist.in_state(State.SHADOW, State.LIVE):
-            task = record.scorecard.task if record.scorecard else ""
-            if frame.suite.spec.task(task) is None:
+            try:
+                resident = _resident(runtime, frame, record)
+            except StoreError as error:
+                faults.append(error)
                 continue
-            order = frame.order(Asked(task, "Main", record.key))
-            candidate = runtime.results.read(frame.store, order, record.served_name)
-            base = runtime.results.read(frame.store, frame.order(Asked(task, "Main")))
-            if candidate is None or base is None:
-                continue
-            fingerprint = runtime.results.fingerprint(
-                frame.store, frame.population.spec.store.uri, order, candidate, base
-            )
-            path = frame.store.local_path(record.key)
-            found[record.served_name] = Resident(record.served_name, path, fingerprint)
+            if resident is not None:
+                found[resident.name] = resident
     return found
 
 
-def _clear(runtime: Runtime, frame: Frame, endpoints: tuple[str, ...], belongs: Mapping[str, Place]) -> bool:
+def _resident(runtime: Runtime, frame: Frame, record: RevisionRecord) -> Resident | None:
+    task = record.scorecard.task if record.scorecard else ""
+    if frame.suite.spec.task(task) is None:
+        return None
+    order = frame.order(Asked(task, "Main", record.key))
+    candidate = runtime.results.read(frame.store, order, record.served_name)
+    base = runtime.results.read(frame.store, frame.order(Asked(task, "Main")))
+    if candidate is None or base is None:
+        return None
+    fingerprint = runtime.results.fingerprint(
+        frame.store, frame.population.spec.store.uri, order, candidate, base
+    )
+    return Resident(record.served_name, frame.store.local_path(record.key), fingerprint)
+
+
+async def _clear(runtime: Runtime, frame: Frame, faults: list[StoreError]) -> bool:
     """Archive and delete what the log says is over, once every engine has proved that it is gone."""
-    where = (frame.namespace, frame.name)
     cleared = False
-    ours = {record.key for s in frame.log.specialists.values() for record in s.revisions.values()}
-    for key, place in belongs.items():
-        if place is Place.ACTIVE or key not in ours:
+    # The engines may have taken a minute, and each artifact takes its time too: the log is asked again.
+    now = await _again(runtime, frame)
+    due = await asyncio.to_thread(_due, runtime, now, await _places(runtime, now), faults) if now else ()
+    for key in due:
+        now = await _again(runtime, frame)
+        if now is None:
+            break
+        place = (await _places(runtime, now)).get(key, Place.ACTIVE)
+        if not _is_off(runtime, now, key):
             continue
-        names = served_names(frame.log, key)
-        if not all(runtime.residency.absent(where, endpoints, name) for name in names):
-            continue
-        active = frame.store.commit_of(key) is not None
         try:
-            if place is Place.ARCHIVED and active:
-                frame.store.archive(key)
-                _LOG.info("artifact %s is archived", key[:12])
-                cleared = True
-            elif place is Place.DELETED and (active or frame.store.is_archived(key)):
-                absence = frame.store.delete(key)
-                _LOG.info("artifact %s is gone; %d bytes are free", key[:12], absence.freed_bytes)
-                cleared = True
+            cleared = await asyncio.to_thread(_take_away, now, key, place) or cleared
         except ArtifactMissing:
             continue
+        except StoreError as error:
+            faults.append(error)
     return cleared
+
+
+async def _again(runtime: Runtime, frame: Frame) -> Frame | None:
+    """See the frame's population and its log as they are now; None when it is gone or cannot be read."""
+    population = runtime.cache.population(frame.namespace, frame.name)
+    if population is None or population.metadata.uid != frame.population.metadata.uid:
+        return None
+    try:
+        return replace(frame, population=population, log=await runtime.log_state(population))
+    except LogBroken:
+        return None
+
+
+def _due(
+    runtime: Runtime, frame: Frame, belongs: Mapping[str, Place], faults: list[StoreError]
+) -> tuple[str, ...]:
+    """List the artifacts that are not where they belong."""
+    found = []
+    ours = {record.key for s in frame.log.specialists.values() for record in s.revisions.values()}
+    for key, place in belongs.items():
+        if place is Place.ACTIVE or key not in ours or not _is_off(runtime, frame, key):
+            continue
+        try:
+            archived = place is Place.DELETED and frame.store.is_archived(key)
+            if archived or frame.store.commit_of(key) is not None:
+                found.append(key)
+        except StoreError as error:
+            faults.append(error)
+    return tuple(found)
+
+
+def _is_off(runtime: Runtime, frame: Frame, key: str) -> bool:
+    where = (frame.namespace, frame.name)
+    endpoints = _endpoints(frame.population)
+    return all(runtime.residency.absent(where, endpoints, name) for name in served_names(frame.log, key))
+
+
+def _take_away(frame: Frame, key: str, place: Place) -> bool:
+    """Put an artifact where it belongs; says whether that was another place. Raises StoreError."""
+    if place is Place.ARCHIVED and frame.store.commit_of(key) is not None:
+        frame.store.archive(key)
+        _LOG.info("artifact %s is archived", key[:12])
+        return True
+    if place is Place.DELETED:
+        absence = frame.store.delete(key)
+        _LOG.info("artifact %s is gone; %d bytes are free", key[:12], absence.freed_bytes)
+        return True
+    return False

@@ -22,11 +22,12 @@ from modelecology.kube.decisions import LogMoved
 from modelecology.store import Progress, StoreError
 
 from . import finalizer
-from .act import cancel, ended_well, job_status, run_job, seconds_until, settle
+from .act import drop_job, end_jobs, ended_well, job_status, run_job, seconds_until
 from .deletion import delete_specialist, not_away, not_gone
+from .failures import failure_of, late
 from .frame import Frame
 from .missing import wait_for_frame
-from .observe import Observer, Sight, failure_of
+from .observe import Observer, Sight
 from .pauses import ENVIRONMENT_SECONDS, may_run, pause, stands_alone
 from .queue import WorkKey
 from .record import OPERATOR, entry_of, record, subject_of
@@ -61,6 +62,9 @@ async def reconcile_specialist(runtime: Runtime, key: WorkKey) -> None:
         await wait_for_frame(runtime, specialist, key, error)
         return
     if specialist.metadata.deletion_timestamp is not None:
+        observer = Observer(frame, specialist, runtime.results, runtime.now())
+        for revision in observer.log.in_state(*WORKING):
+            await end_jobs(runtime, frame, observer, revision)
         await delete_specialist(runtime, frame, specialist, key)
         return
     await _Trial(runtime, specialist, key).run()
@@ -78,7 +82,13 @@ class _Trial:
     async def run(self) -> None:
         for _ in range(_MOST_STEPS):
             frame = await self._runtime.frame(*self._where)
-            observer = Observer(frame, self._specialist, self._runtime.results, self._runtime.now())
+            observer = Observer(
+                frame,
+                self._specialist,
+                self._runtime.results,
+                self._runtime.now(),
+                self._runtime.cache.specialists(*self._where) if frame.policy.budget else (),
+            )
             try:
                 if await self._step(frame, observer):
                     return
@@ -125,6 +135,8 @@ class _Trial:
         if due is None:
             return False
         await self._record_other(frame, observer, *due, actor)
+        if due[0].revision != observer.record.revision:
+            await end_jobs(self._runtime, frame, observer, due[0])
         return True
 
     async def _watch_others(self, frame: Frame, observer: Observer, sight: Sight) -> bool:
@@ -176,7 +188,7 @@ class _Trial:
             sight = observer.without_store()
         situation = replace(
             sight.situation,
-            failure=self._failure(observer.record, status, sight),
+            failure=self._failure(frame, status, sight),
             residency=self._residency(frame, observer.record),
         )
         sight = replace(sight, situation=situation)
@@ -185,9 +197,14 @@ class _Trial:
             verdict = blocked
         return Seen(sight, status, verdict)
 
-    def _failure(self, revision: RevisionRecord, status: JobStatus | None, sight: Sight) -> JobFailure | None:
-        elapsed = (self._runtime.now() - revision.since).total_seconds()
-        return failure_of(status, elapsed, sight.situation.claim.cpus)
+    def _failure(self, frame: Frame, status: JobStatus | None, sight: Sight) -> JobFailure | None:
+        if sight.order is None:
+            return None
+        job = sight.order.spec
+        deadline = frame.population.spec.jobs.deadline
+        return failure_of(status, job.cpus, job.gpus) or late(
+            status, self._runtime.now(), deadline, sight.order
+        )
 
     def _residency(self, frame: Frame, revision: RevisionRecord) -> Residency | None:
         if revision.state not in RESIDENT:
@@ -222,7 +239,7 @@ class _Trial:
         if wait.reason is Reason.RETIRED:
             wait = await self._away(frame, seen.sight.situation.record, wait)
         if wait.reason not in ENVIRONMENT:
-            await self._drop_job(frame, order.spec.name if order else None, state)
+            await drop_job(self._runtime, frame, self._key, order)
         if wait.reason is Reason.BASELINE_RUNNING:
             # It is not running if something keeps the population from running it.
             wait = self._runtime.in_the_way.get(self._where, wait)
@@ -244,15 +261,6 @@ class _Trial:
         except StoreError as error:
             return Wait(named(error.reason), str(error))
         return Wait(Reason.UNLOADING, f"To go yet: {', '.join(left)}.", wait.until) if left else wait
-
-    async def _drop_job(self, frame: Frame, wanted: str | None, state: State) -> None:
-        old = settle(self._runtime, frame.population, self._key, wanted)
-        if old is None or state in WORKING:
-            return
-        try:
-            await cancel(self._runtime, frame.population, old)
-        except RunnerError as error:
-            _LOG.warning("%s: job %s ends by its own deadline: %s", self._key.name, old, error)
 
     async def _finish(self, frame: Frame, observer: Observer, seen: Seen, wait: Wait) -> None:
         now = self._runtime.now()

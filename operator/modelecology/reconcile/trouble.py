@@ -32,6 +32,9 @@ OUTSIDE = (
     Reason.BASE_NOT_FOUND,
     Reason.BASE_DIGEST_MISMATCH,
     Reason.BASE_NOT_CAUSAL_LM,
+    Reason.EVIDENCE_ERROR,
+    Reason.DEADLINE_EXCEEDED,
+    Reason.INTERNAL_ERROR,
 )
 # As above, and told as well, though nothing is wrong: somebody may want to make room.
 TOLD = (*OUTSIDE, Reason.BUDGET_SPENT, Reason.CAPACITY_FULL)

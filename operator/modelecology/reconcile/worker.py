@@ -49,7 +49,10 @@ async def look(runtime: Runtime, key: WorkKey) -> None:
         ERRORS.labels(key.kind, type(error).__name__).inc()
         runtime.queue.add(key, _SOON_SECONDS)
     except NotFound as error:
-        _LOG.debug("%s/%s is gone: %s", key.namespace, key.name, error)
+        _LOG.debug("%s/%s: something is gone: %s", key.namespace, key.name, error)
+        if _is_there(runtime, key):
+            # Not the object itself is gone, or the watch has yet to say so: without a later look it is stuck.
+            runtime.queue.retry(key)
     except KubeError as error:
         delay = runtime.queue.retry(key)
         ERRORS.labels(key.kind, type(error).__name__).inc()
@@ -60,6 +63,11 @@ async def look(runtime: Runtime, key: WorkKey) -> None:
         delay = runtime.queue.retry(key)
         ERRORS.labels(key.kind, "InternalError").inc()
         _LOG.exception("%s/%s: a fault of this software; again in %.1f s", key.namespace, key.name, delay)
+
+
+def _is_there(runtime: Runtime, key: WorkKey) -> bool:
+    find = runtime.cache.population if key.kind == POPULATION.kind else runtime.cache.specialist
+    return find(key.namespace, key.name) is not None
 
 
 def seen(runtime: Runtime, kind: Kind, namespace: str, name: str) -> None:

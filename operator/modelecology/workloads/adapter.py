@@ -20,6 +20,8 @@ from modelecology.workloads.safetensors_header import Header, HeaderUnsound, rea
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 CONFIG_LIMIT = 64 * 1024
+LARGEST_ALPHA = 4096
+"""With 1 as the smallest: the bounds that source.train.lora.alpha of a Specialist has."""
 LARGEST_VALUE = 100.0
 LARGEST_UPDATE = 1000.0
 """Bound on scale x |A| x |B| (Frobenius), which bounds the norm of what a module adds to the base."""
@@ -132,8 +134,8 @@ def _checked_shape(config: dict[str, object], known: frozenset[str], max_rank: i
     assert isinstance(targets, list)
     if not 1 <= rank <= max_rank:
         raise AdapterUnsound(f"{CONFIG}: r is {rank} and must be from 1 to {max_rank}.")
-    if not 0 < alpha <= 64 * rank:
-        raise AdapterUnsound(f"{CONFIG}: lora_alpha is {alpha} and must be above 0 and at most 64 x r.")
+    if not 1 <= alpha <= LARGEST_ALPHA:
+        raise AdapterUnsound(f"{CONFIG}: lora_alpha is {alpha} and must be from 1 to {LARGEST_ALPHA}.")
     strange = sorted(set(targets) - known)
     if strange or not targets:
         raise AdapterUnsound(

@@ -16,9 +16,11 @@ from typing import Any, Protocol
 import torch
 from pydantic import BaseModel, ValidationError
 
-from modelecology.workloads.errors import EngineUnreachable, IntentInvalid
+from modelecology.workloads.errors import EngineRefused, EngineUnreachable, IntentInvalid
 from modelecology.workloads.model import LoadedBase, answer_tokens, prompt_tokens
 
+NOT_SERVED = 404
+BUSY = (408, 429)
 Report = Callable[[int], None]
 """Told how many more questions are answered."""
 
@@ -163,7 +165,7 @@ class ServedAnswerer:
         self.tokens = 0
 
     def answers(self, prompts: Sequence[str], max_new_tokens: int, report: Report) -> tuple[str, ...]:
-        """Answer greedily; raises EngineUnreachable, and IntentInvalid for a model that is not served."""
+        """Answer greedily; raises EngineRefused, and EngineUnreachable also for a model not served."""
 
         def ask(prompt: str) -> str:
             said = self._ask(prompt, max_new_tokens)
@@ -199,7 +201,10 @@ class ServedAnswerer:
         return said.strip()
 
     def _posted(self, body: bytes) -> bytes:
-        """Ask until it answers: a busy engine is asked again, a refusal is final."""
+        """Ask until it answers: a busy engine is asked again, a refusal is final.
+
+        A model that is not served may be in a moment, so another try of the job can help.
+        """
         cause = ""
         for attempt in range(self._tries):
             if attempt:
@@ -212,10 +217,15 @@ class ServedAnswerer:
             except urllib.error.HTTPError as error:
                 cause = f"status {error.code}"
                 error.close()
-                if error.code < 500 and error.code not in (408, 429):
+                if error.code == NOT_SERVED:
                     raise EngineUnreachable(
-                        f"The engine at {self._endpoint} refused model {self._model} with {cause}; "
-                        "load it, then retry."
+                        f"The engine at {self._endpoint} does not serve model {self._model} ({cause}); "
+                        "load it."
+                    ) from error
+                if error.code < 500 and error.code not in BUSY:
+                    raise EngineRefused(
+                        f"The engine at {self._endpoint} refused a question to {self._model} with {cause}; "
+                        "read its log, mend the cause, then retry."
                     ) from error
             except (OSError, HTTPException) as error:
                 cause = str(error)

@@ -5,6 +5,7 @@
     +-- BaseNotFound, BaseDigestMismatch, BaseNotCausalLM
     +-- ArtifactNotFound, ArtifactDigestMismatch, AdapterUnsound
     +-- TrainingDiverged, DeadlineExceeded, IntentInvalid, JudgeBroken
+    +-- EngineRefused
     +-- EngineUnreachable                                          (retry)
 
 The store's own errors carry a reason in the same way and pass through unchanged.
@@ -112,6 +113,12 @@ class IntentInvalid(WorkloadError):
     """The job's orders cannot be read."""
 
     reason = Reason.INTENT_INVALID
+
+
+class EngineRefused(WorkloadError):
+    """The served endpoint answers, and will not do what it is asked."""
+
+    reason = Reason.ENGINE_REFUSED
 
 
 class EngineUnreachable(WorkloadError):

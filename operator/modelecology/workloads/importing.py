@@ -1,4 +1,7 @@
-"""Admits an adapter that was trained elsewhere. No torch here: nothing of it is loaded."""
+"""Admits an adapter that was trained elsewhere. No torch here: nothing of it is loaded.
+
+What it was trained on is not known, so an import is not checked against the sealed suite.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,7 @@ def import_adapter(intent: ImportIntent, store: ArtifactStore, meter: Meter) -> 
                 "imported": ref.digest,
                 "base": intent.base.digest,
                 "parents": [],
+                "rank": shape.rank,
                 "lora": {"rank": shape.rank, "alpha": shape.alpha, "targets": list(shape.targets)},
                 "specialist": intent.specialist,
                 "code": intent.code,

@@ -20,6 +20,9 @@ from modelecology.workloads.errors import (
     DataNotFound,
 )
 
+NAME_LIMIT = 200
+"""Characters of an item's id or cluster: they are kept beside every score."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvalItem:
@@ -49,7 +52,8 @@ class _Line(BaseModel):
 
 
 class _EvalLine(_Line):
-    cluster: str | None = None
+    id: str = Field(min_length=1, max_length=NAME_LIMIT)
+    cluster: str | None = Field(default=None, max_length=NAME_LIMIT)
     answer: str = ""
     choices: list[str] = []
 
@@ -87,6 +91,7 @@ def _first_fault(error: ValidationError) -> str:
 def _lines(content: bytes, name: str, shape: type[_Parsed]) -> list[_Parsed]:
     rows: list[_Parsed] = []
     seen: dict[str, int] = {}
+    # Only "\n" ends a line: splitlines would also cut at U+2028 and its like, which stand in texts.
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue

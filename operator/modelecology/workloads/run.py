@@ -15,6 +15,7 @@ from types import FrameType
 from pydantic import ValidationError
 
 from modelecology.api.reasons import Reason
+from modelecology.jobs.code import code_digest
 from modelecology.jobs.intents import (
     FAILURE_FIELD,
     INTENT_VARIABLE,
@@ -107,10 +108,20 @@ def _read_intent(text: str | None) -> Intent:
         raise IntentInvalid(f"The intent cannot be read: {where}: {fault['msg']}.") from error
 
 
+def _refuse_other_code(intent: Intent) -> None:
+    """Refuse orders for other code: what it made would be committed under a key that is not its own."""
+    if intent.code != code_digest():
+        raise IntentInvalid(
+            f"The operator ordered code {intent.code} and this job's image has {code_digest()}: "
+            "operator and job image differ; install the same version in both."
+        )
+
+
 def run_intent(text: str | None) -> int:
     """Run an intent and return the exit code; a failure is told in the last line of the standard output."""
     try:
         intent = _read_intent(text)
+        _refuse_other_code(intent)
         os.environ["OMP_NUM_THREADS"] = str(intent.threads)
         with deadline(intent.deadline_seconds):
             execute(intent)

@@ -17,8 +17,8 @@ from modelecology.workloads.rows import EvalItem
 TextScorer = Callable[[EvalItem, str], float]
 
 LIKELIHOOD_SCORERS = frozenset({"Choice", "Perplexity"})
-READ_LIMIT = 4000
-"""Characters of an answer that a pattern may look at, so that no text keeps it busy for long."""
+READ_LIMIT = 16_000
+"""Characters of the longest answer that a pattern is tried on, so that no text keeps it busy for long."""
 
 
 def _squeezed(text: str) -> str:
@@ -46,9 +46,10 @@ def contains(item: EvalItem, output: str) -> float:
 
 
 def pattern_scorer(pattern: str) -> TextScorer:
-    """Make a scorer that gives 1 when the pattern is found; `{answer}` in it is the item's answer.
+    """Make a scorer that gives 1 when the pattern matches all of the answer, white space around it aside.
 
-    Raises JudgeBroken for a pattern that is none.
+    `{answer}` in it is the item's answer. What is longer than READ_LIMIT matches nothing. Raises JudgeBroken
+    for a pattern that is none.
     """
     try:
         re.compile(pattern.replace("{answer}", "x"))
@@ -57,7 +58,8 @@ def pattern_scorer(pattern: str) -> TextScorer:
 
     def score(item: EvalItem, output: str) -> float:
         made = pattern.replace("{answer}", re.escape(item.answer))
-        return float(re.search(made, output[:READ_LIMIT]) is not None)
+        said = output.strip()
+        return float(len(said) <= READ_LIMIT and re.fullmatch(made, said) is not None)
 
     return score
 

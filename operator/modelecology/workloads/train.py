@@ -134,6 +134,7 @@ def _lineage(intent: TrainIntent, losses: Sequence[float], digest: str) -> dict[
         "parents": [],
         "data": intent.data.digest,
         "replay": replay,
+        "rank": intent.lora.rank,
         "lora": intent.lora.model_dump(mode="json", by_alias=True),
         "recipe": intent.recipe.model_dump(mode="json", by_alias=True),
         "sealed": sealed,
