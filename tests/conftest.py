@@ -1,3 +1,11 @@
 """Fixtures for all tests: the real parts of the testbed."""
 
+import signal
+
 pytest_plugins = ["testbed.fixtures"]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start: a shell's background job ignores it, and so would its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

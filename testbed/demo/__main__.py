@@ -159,7 +159,9 @@ class Demo:
             self._say("Next:")
             self._say("  make demo KEEP=1            the same, and leave it running for you")
             self._say("  less docs/quickstart.md     what you saw, step by step, and what to write yourself")
-            self._say("  kubectl ecology lint manifests/quickstart   check manifests without a cluster")
+            self._say(
+                "  .venv/bin/kubectl-ecology lint manifests/quickstart   check manifests without a cluster"
+            )
 
     def _chapter(self, title: str) -> None:
         self._console.print()

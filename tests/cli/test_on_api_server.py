@@ -181,7 +181,10 @@ def test_kubectl_finds_the_plugin_and_ctrl_c_ends_a_watch_without_a_fault(kinds:
         assert process.stdout.readline().endswith("population desk  is ready\n")
         # kubectl hands its process over to the plugin, so the signal goes where a terminal would send it.
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(20) == 0
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
         assert (
             process.stderr.read() == "Next: kubectl ecology explain NAME says why one ended where it did.\n"
         )
