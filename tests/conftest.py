@@ -6,6 +6,6 @@ pytest_plugins = ["testbed.fixtures"]
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach what the tests start: a shell's background job ignores it, and so would its children."""
+    """Let Ctrl-C reach what the tests start: in a shell's background it is ignored, also by children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
