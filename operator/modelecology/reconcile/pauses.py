@@ -16,6 +16,7 @@ from .trouble import ENVIRONMENT
 WAIT_SECONDS = 30.0
 ENVIRONMENT_SECONDS = 3.0
 LONGEST_SECONDS = 3600.0
+MOMENT_SECONDS = 2.0
 SETTLED = (Reason.SERVING, Reason.RETIRED, Reason.SHADOW_HELD)
 
 
@@ -29,6 +30,16 @@ def stands_alone(state: State, verdict: Verdict | Wait) -> bool:
 def may_run(wait: Wait) -> bool:
     """Say whether what is waited for is a job, which has to run for that."""
     return wait.reason in (Reason.TRAINING, Reason.IMPORTING, Reason.EVALUATING, Reason.SHADOWING)
+
+
+def is_passing(wait: Wait, revision: RevisionRecord, now: datetime) -> bool:
+    """Say whether a wait is likely to be over before anybody has read of it.
+
+    An engine mostly takes a moment to load and prove, or to let go. A status that says no more than that
+    would be one more write for each transition.
+    """
+    moment = (now - revision.entered).total_seconds() < MOMENT_SECONDS
+    return moment and wait.reason in (Reason.PROVING, Reason.UNLOADING)
 
 
 def pause(wait: Wait, revision: RevisionRecord, now: datetime) -> float:

@@ -28,7 +28,7 @@ from .failures import failure_of, late
 from .frame import Frame
 from .missing import wait_for_frame
 from .observe import Observer, Sight
-from .pauses import ENVIRONMENT_SECONDS, may_run, pause, stands_alone
+from .pauses import ENVIRONMENT_SECONDS, MOMENT_SECONDS, is_passing, may_run, pause, stands_alone
 from .queue import WorkKey
 from .record import OPERATOR, entry_of, record, subject_of
 from .runtime import PopulationMissing, Runtime, SuiteMissing
@@ -264,6 +264,9 @@ class _Trial:
 
     async def _finish(self, frame: Frame, observer: Observer, seen: Seen, wait: Wait) -> None:
         now = self._runtime.now()
+        if is_passing(wait, observer.record, now):
+            self._runtime.queue.add(self._key, MOMENT_SECONDS)
+            return
         progress = await asyncio.to_thread(_progress, frame, seen, wait)
         after = specialist_status(
             self._specialist, frame, observer.log, observer.record, wait, progress=progress, now=now
