@@ -37,7 +37,6 @@ class Reason(StrEnum):
     # Milestones of the lifecycle.
     ARTIFACT_COMMITTED = "ArtifactCommitted", "The adapter is in the store and sound."
     ARTIFACT_ADOPTED = "ArtifactAdopted", "An adapter of the same key was there already; nothing was trained."
-    IMPORT_STARTED = "ImportStarted", "The adapter is being copied into the store and checked."
     SERVED_SCORE_CONFIRMED = (
         "ServedScoreConfirmed",
         "The served endpoint scores as the evaluation said it would.",
@@ -64,7 +63,6 @@ class Reason(StrEnum):
     ATTEMPTS_EXHAUSTED = "AttemptsExhausted", "The job failed too often. Read the message, then retry."
 
     # Waiting: nothing is lost, the operator goes on by itself.
-    PENDING_JUDGEMENT = "PendingJudgement", "The operator has not judged this revision yet."
     POPULATION_NOT_FOUND = "PopulationNotFound", "Create the Population that spec.populationRef.name names."
     SUITE_NOT_FOUND = "SuiteNotFound", "Create the EvaluationSuite that spec.suiteRef.name names."
     TASK_NOT_IN_SUITE = "TaskNotInSuite", "Use a task of the suite in spec.contract.task."

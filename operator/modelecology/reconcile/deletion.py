@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from modelecology.api.population import Population
 from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import Action
 from modelecology.governance.facts import Cost, RevisionRecord, Verdict
-from modelecology.governance.log import Entry, LogBroken, LogState, Premises, SpecialistRecord, Subject
+from modelecology.governance.log import LogBroken, LogState, Premises, SpecialistRecord, Subject
 from modelecology.governance.succession import Place, deletion
 from modelecology.jobs.port import RunnerError
 from modelecology.kube.cluster import DECISION, POPULATION, SPECIALIST, EventText
@@ -23,7 +24,7 @@ from .frame import Frame
 from .metrics import TRANSITIONS, WRITES
 from .observe import record_of
 from .queue import WorkKey
-from .record import OPERATOR, entry_of, record, subject_of
+from .record import bare_entry, entry_of, record, subject_of
 from .runtime import Runtime
 from .tell import tell
 
@@ -93,20 +94,9 @@ async def record_bare(
 
     Raises LogMoved, KubeError.
     """
-    meta, edge = population.metadata, verdict.transition
-    entry = Entry(
-        population=meta.name,
-        sequence=log.sequence + 1,
-        time=runtime.now().astimezone(UTC).replace(microsecond=0),
-        subject=subject,
-        action=edge.action,
-        from_state=edge.source,
-        to=edge.target,
-        outcome=verdict.outcome,
-        reason=str(verdict.reason),
-        actor=OPERATOR,
-        previous=log.digest,
-        message=verdict.message[:2048],
+    meta = population.metadata
+    entry = replace(
+        bare_entry(meta.name, log, subject, verdict, now=runtime.now()),
         premises=Premises(code=runtime.code),
     )
     await runtime.log(population).append(entry)

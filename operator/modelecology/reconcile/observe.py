@@ -135,14 +135,8 @@ class Observer:
         self._read_keys = []
         key = self._artifact_key()
         artifact = self._artifact(key)
-        situation = Situation(
-            now=self._now,
-            policy=self._frame.policy,
-            policy_digest=self._frame.policy_digest,
-            suite_digest=self._frame.suite_digest,
-            tasks=self._frame.tasks,
-            claim=self._claim,
-            record=self.record,
+        situation = replace(
+            self._bare(),
             evidence=self._evidence(key),
             members=self._members(),
             replaces=self._own_live(),
@@ -157,7 +151,10 @@ class Observer:
 
     def without_store(self) -> Sight:
         """Give what is known without the store; enough to retire or to quarantine, and for nothing else."""
-        situation = Situation(
+        return Sight(self._bare(), self.record.key, None, Cost())
+
+    def _bare(self) -> Situation:
+        return Situation(
             now=self._now,
             policy=self._frame.policy,
             policy_digest=self._frame.policy_digest,
@@ -166,7 +163,6 @@ class Observer:
             claim=self._claim,
             record=self.record,
         )
-        return Sight(situation, self.record.key, None, Cost())
 
     def _artifact_key(self) -> str:
         # A recorded key stays: an upgrade of the code must not retrain what the log already knows.

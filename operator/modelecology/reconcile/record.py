@@ -11,7 +11,7 @@ from decimal import Decimal
 from modelecology.api.vocabulary import Action, Outcome
 from modelecology.governance.facts import Check, Cost, RevisionRecord, Verdict
 from modelecology.governance.ledger import price
-from modelecology.governance.log import Entry, Premises, Spent, Subject
+from modelecology.governance.log import Entry, LogState, Premises, Spent, Subject
 from modelecology.kube.cluster import DECISION, SPECIALIST, EventText
 
 from .frame import Frame
@@ -37,10 +37,31 @@ def entry_of(
 ) -> Entry:
     """Turn a verdict into the next entry; its place in the chain is filled in by the log."""
     cost = verdict.cost + extra
+    return replace(
+        bare_entry(frame.name, frame.log, subject, verdict, now=now, actor=actor),
+        checks=tuple(_bounded(check) for check in verdict.checks[:64]),
+        scorecard=verdict.scorecard,
+        premises=Premises(frame.policy_digest, frame.suite_digest, evidence, frame.code),
+        cost=Spent(
+            cost.cpu_seconds, cost.gpu_seconds, cost.tokens, _rounded(price(cost, frame.policy.prices))
+        ),
+    )
+
+
+def bare_entry(
+    population: str,
+    log: LogState,
+    subject: Subject,
+    verdict: Verdict,
+    *,
+    now: datetime,
+    actor: str = OPERATOR,
+) -> Entry:
+    """Give what every entry says; a deletion says no more, since nothing was weighed for it."""
     edge = verdict.transition
     return Entry(
-        population=frame.name,
-        sequence=frame.log.sequence + 1,
+        population=population,
+        sequence=log.sequence + 1,
         time=now.astimezone(UTC).replace(microsecond=0),
         subject=subject,
         action=edge.action,
@@ -49,14 +70,8 @@ def entry_of(
         outcome=verdict.outcome,
         reason=str(verdict.reason),
         actor=actor,
-        previous=frame.log.digest,
+        previous=log.digest,
         message=_cut(verdict.message, 2048),
-        checks=tuple(_bounded(check) for check in verdict.checks[:64]),
-        scorecard=verdict.scorecard,
-        premises=Premises(frame.policy_digest, frame.suite_digest, evidence, frame.code),
-        cost=Spent(
-            cost.cpu_seconds, cost.gpu_seconds, cost.tokens, _rounded(price(cost, frame.policy.prices))
-        ),
     )
 
 
