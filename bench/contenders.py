@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 from kubernetes import client, config
 
-from bench.audit import Write
 from bench.desk import NAIVE_GROUP, NAIVE_PLURAL, POPULATION, BenchDesk, Manifest, members
 from modelecology.store import ArtifactStore
+from testbed.audit import Request
 from testbed.controlplane import ControlPlane
 from testbed.places import REPOSITORY
 from testbed.processes import Command, Process, free_ports, start
@@ -65,7 +65,7 @@ class Contender(ABC):
         """Bring in what is there before the first specialist."""
 
     @abstractmethod
-    def action_times(self, writes: Iterable[Write]) -> dict[str, list[float]]:
+    def action_times(self, writes: Iterable[Request]) -> dict[str, list[float]]:
         """Find the moments at which each specialist's next action was asked of the API server."""
 
     @abstractmethod
@@ -157,7 +157,7 @@ class Ours(Contender):
         ready = ("--for=condition=Ready", "--timeout=90s", f"population/{POPULATION}")
         self._cluster.kubectl("wait", f"--namespace={self.namespace}", *ready)
 
-    def action_times(self, writes: Iterable[Write]) -> dict[str, list[float]]:
+    def action_times(self, writes: Iterable[Request]) -> dict[str, list[float]]:
         """Find each specialist's Decisions: one is written at a time, so the log's order is theirs."""
         creates = sorted(w.received for w in writes if w.resource == "decisions" and not w.refused)
         decisions = sorted(self._list(self.group, self.version, "decisions"), key=_sequence)
@@ -202,7 +202,7 @@ class Naive(Contender):
     def set_up(self) -> None:
         """Do nothing: it compares with no generalist."""
 
-    def action_times(self, writes: Iterable[Write]) -> dict[str, list[float]]:
+    def action_times(self, writes: Iterable[Request]) -> dict[str, list[float]]:
         """Find each specialist's status patches."""
         times: dict[str, list[float]] = defaultdict(list)
         for write in writes:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.audit import AuditLog, WriteCounts, count
+from bench.audit import WriteCounts, count, writes
 from bench.contenders import Contender, Ours
 from bench.figures import delays
 from bench.job_process import ends_of
+from testbed.audit import AuditLog
 from testbed.controlplane import ControlPlane
 from testbed.places import REPOSITORY
 from testbed.processes import Command, Process, start
@@ -91,10 +92,10 @@ def _measure(cluster: ControlPlane, contender: Contender) -> Walk:
     _until_quiet(contender)
     log.skip()
     rise = _span(contender, contender.apply_members, "Live")
-    risen = log.read(contender.user, contender.namespace)
+    risen = writes(log, contender.user, contender.namespace)
     rest = _rest(contender, log)
     fall = _span(contender, contender.retire_all, "Retired")
-    fallen = log.read(contender.user, contender.namespace)
+    fallen = writes(log, contender.user, contender.namespace)
     ends = ends_of(contender.state)
     found, unanswered = delays(ends, contender.action_times([*risen, *fallen]))
     jobs = sum(1 for end in ends if end.specialist)
@@ -139,7 +140,7 @@ def _span(contender: Contender, act: Callable[[], None], state: str) -> Span:
 
 def _rest(contender: Contender, log: AuditLog) -> Rest:
     _until_quiet(contender)
-    log.read(contender.user, contender.namespace)
+    log.skip()
     before = contender.looks() if isinstance(contender, Ours) else {}
     cpu, started = contender.cpu_seconds(), time.monotonic()
     time.sleep(_REST_SECONDS)
@@ -151,7 +152,7 @@ def _rest(contender: Contender, log: AuditLog) -> Rest:
             _resync(contender, number)
             resyncs += 1
         time.sleep(_QUIET_SECONDS)
-    return Rest(seconds, cpu, looks, resyncs, count(log.read(contender.user, contender.namespace)))
+    return Rest(seconds, cpu, looks, resyncs, count(writes(log, contender.user, contender.namespace)))
 
 
 def _resync(contender: Ours, number: int) -> None:

@@ -1,4 +1,4 @@
-"""``python -m testbed``: a control plane by hand.
+"""``python -m testbed``: a control plane by hand, or a cluster with a node.
 
 Answers go to standard output, so that ``eval "$(python -m testbed up)"`` works; progress goes to standard
 error.
@@ -16,6 +16,7 @@ from testbed import binaries
 from testbed.commands import Layout
 from testbed.controlplane import ControlPlane
 from testbed.errors import ControlPlaneError, NotRunning
+from testbed.node import cli
 from testbed.places import exclusive, runs_root, say
 from testbed.runs import RunState, read_state, remove_run
 
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     directory: Path = options.dir.absolute()
     try:
+        if options.command == "cluster":
+            return _cluster(directory, options)
         match options.command:
             case "up":
                 _up(directory, audit=options.audit)
@@ -33,8 +36,9 @@ def main(arguments: Sequence[str]) -> int:
             case "status":
                 return _status(directory)
             case "binaries":
-                print(binaries.resolve().folder)
+                print(binaries.all_tools() if options.all else binaries.resolve().folder)
             case _:
+                _running(directory)
                 _kubectl(directory, options.arguments)
     except ControlPlaneError as error:
         say(str(error))
@@ -51,17 +55,37 @@ def _parser() -> argparse.ArgumentParser:
         "--dir", type=Path, default=runs_root() / "up", help="the run's folder (default: %(default)s)"
     )
     parser = argparse.ArgumentParser(
-        prog="python -m testbed", description="A Kubernetes control plane by hand."
+        prog="python -m testbed", description="A Kubernetes control plane or cluster by hand."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", parents=[place], help="start one and leave it running")
     up.add_argument("--audit", action="store_true", help="write each request to logs/audit.log")
     commands.add_parser("down", parents=[place], help="end it and delete its data")
     commands.add_parser("status", parents=[place], help="say what runs; exit code 1 if nothing does")
-    commands.add_parser("binaries", parents=[place], help="build what is missing and print the folder")
+    programs = commands.add_parser(
+        "binaries", parents=[place], help="build what is missing and print the folder"
+    )
+    programs.add_argument("--all", action="store_true", help="the node's programs and all other tools too")
     kubectl = commands.add_parser("kubectl", parents=[place], help="run kubectl as its administrator")
     kubectl.add_argument("arguments", nargs=argparse.REMAINDER)
+    cli.add_to(commands.add_parser("cluster", help="a cluster with a node that runs pods; needs root"))
     return parser
+
+
+def _cluster(directory: Path, options: argparse.Namespace) -> int:
+    match options.cluster_command:
+        case "up":
+            cli.up(directory, audit=options.audit, kuberay=options.kuberay)
+        case "down":
+            cli.down(directory)
+        case "status":
+            return _status(directory)
+        case "load":
+            cli.load(directory, options.images)
+        case _:
+            cli.require_running(directory)
+            _kubectl(directory, options.arguments)
+    return 0
 
 
 def _up(directory: Path, *, audit: bool) -> None:
@@ -103,7 +127,6 @@ def _status(directory: Path) -> int:
 
 
 def _kubectl(directory: Path, arguments: Sequence[str]) -> None:
-    _running(directory)
     layout = Layout(directory)
     program = str(binaries.resolve().kubectl)
     # This process becomes kubectl: its terminal, signals and exit code are kubectl's own.

@@ -1,30 +1,29 @@
-"""Decides which programs the control plane is made of: given ones, or ones built from pinned Go modules."""
+"""Decides where programs come from: a folder that is given, or a build from the pinned Go modules."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import platform
-import re
-import subprocess
-import threading
-import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.building import ensure, is_program, place, source_directory, toolchain
 from testbed.errors import BinariesIncomplete, BuildFailed
-from testbed.golang import Go, find_go, needed_version
-from testbed.places import GO_MODULES, Progress, cache_root, exclusive, say
+from testbed.modules import MODULES, PROGRAMS, Program
+from testbed.places import Progress, cache_root, say
 
-_HEARTBEAT_SECONDS = 15.0
-_LAST_LINES = 20
+ETCD = PROGRAMS["etcd"]
+APISERVER = PROGRAMS["kube-apiserver"]
+KUBECTL = PROGRAMS["kubectl"]
+CONTROLLER_MANAGER = PROGRAMS["kube-controller-manager"]
+CONTROL_PLANE = (ETCD, APISERVER, KUBECTL, CONTROLLER_MANAGER)
 
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """The folder of the programs; ``controller_manager`` is None where a given folder has none."""
+    """A folder with the control plane's programs; ``controller_manager`` is None where it has none."""
 
     folder: Path
     etcd: Path
@@ -33,158 +32,23 @@ class Binaries:
     controller_manager: Path | None
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A program of the control plane: the folder of its go.mod below testbed/go, and its Go package."""
-
-    name: str
-    module: str
-    package: str
-
-
-ETCD = Program("etcd", "etcd", "go.etcd.io/etcd/server/v3")
-APISERVER = Program("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver")
-KUBECTL = Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl")
-CONTROLLER_MANAGER = Program(
-    "kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"
-)
-PROGRAMS = (ETCD, APISERVER, KUBECTL, CONTROLLER_MANAGER)
-
-
 def resolve(progress: Progress = say) -> Binaries:
     """The programs in KUBEBUILDER_ASSETS if it is set, else the built ones, building what is missing.
 
     Raises BinariesIncomplete, GoUnavailable or BuildFailed.
     """
-    assets = os.environ.get("KUBEBUILDER_ASSETS", "")
-    return given(Path(assets)) if assets else built(progress)
+    assets = _assets()
+    return given(assets) if assets is not None else built(progress)
 
 
 def given(folder: Path) -> Binaries:
     """The programs in a folder of the caller's; raises BinariesIncomplete when one is missing."""
-    missing = [p.name for p in (ETCD, APISERVER, KUBECTL) if not _is_program(folder / p.name)]
+    missing = [p.name for p in (ETCD, APISERVER, KUBECTL) if not is_program(folder / p.name)]
     if missing:
         raise BinariesIncomplete(
             f"KUBEBUILDER_ASSETS={folder} has no {', '.join(missing)}. "
             f"Add {'it' if len(missing) == 1 else 'them'}, or unset KUBEBUILDER_ASSETS to have all built."
         )
-    return _in_folder(folder)
-
-
-def built(progress: Progress = say) -> Binaries:
-    """The programs built from testbed/go, from the user's cache when they are there."""
-    modules = sorted({program.module for program in PROGRAMS})
-    needed = needed_version(*(GO_MODULES / module / "go.mod" for module in modules))
-    root = cache_root()
-    go = find_go(needed, progress)
-    folder = root / cache_key(go.version, modules) / "bin"
-    if all(_is_program(folder / program.name) for program in PROGRAMS):
-        return _in_folder(folder)
-    with exclusive(root / "build.lock", progress, "it builds the control plane, once for this user"):
-        missing = [program for program in PROGRAMS if not _is_program(folder / program.name)]
-        folder.mkdir(parents=True, exist_ok=True)
-        for index, program in enumerate(missing, start=1):
-            _build(program, folder, go, f"{index}/{len(missing)}", progress)
-    return _in_folder(folder)
-
-
-def cache_key(go_version: str, modules: Sequence[str]) -> str:
-    """Names everything a built program depends on: sums, Go, machine, and how it is linked."""
-    parts = [go_version, platform.system(), platform.machine(), *_linker_flags("kubernetes")]
-    for module in modules:
-        parts += [(GO_MODULES / module / name).read_text() for name in ("go.mod", "go.sum")]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def pinned_version(module: str) -> str:
-    """The version of the module's one wanted program source, such as ``v1.34.4``."""
-    source = {"etcd": "go.etcd.io/etcd/server/v3", "kubernetes": "k8s.io/kubernetes"}[module]
-    text = (GO_MODULES / module / "go.mod").read_text()
-    match = re.search(rf"^\s*(?:require )?{re.escape(source)} (v\S+)", text, flags=re.MULTILINE)
-    if match is None:
-        raise BuildFailed(f"testbed/go/{module}/go.mod does not require {source}. Restore the line.")
-    return match.group(1)
-
-
-def _linker_flags(module: str) -> list[str]:
-    flags = ["-s", "-w"]
-    if module == "kubernetes":
-        version = pinned_version(module)
-        major, minor = version.removeprefix("v").split(".")[:2]
-        stamp = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-        for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
-            flags += [f"-X={package}.{name}={value}" for name, value in stamp.items()]
-    return flags
-
-
-def _build(program: Program, folder: Path, go: Go, place: str, progress: Progress) -> None:
-    """Build one program beside its place and move it there, so that a half-built one is never found."""
-    unfinished = folder / f".{program.name}.{os.getpid()}"
-    title = f"{program.name} {pinned_version(program.module)} ({place})"
-    command = [
-        str(go.command),
-        "build",
-        "-v",
-        f"-ldflags={' '.join(_linker_flags(program.module))}",
-        "-o",
-        str(unfinished),
-        program.package,
-    ]
-    progress(f"building {title} with {go.version}; the first build takes minutes")
-    started = time.monotonic()
-    try:
-        packages = _run_build(command, go, program, title, progress)
-        unfinished.replace(folder / program.name)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    progress(f"built {title}: {packages} packages compiled, {time.monotonic() - started:.0f} s")
-
-
-def _run_build(command: Sequence[str], go: Go, program: Program, title: str, progress: Progress) -> int:
-    started = time.monotonic()
-    lines: deque[str] = deque(maxlen=_LAST_LINES)
-    packages = 0
-    with subprocess.Popen(
-        command,
-        cwd=GO_MODULES / program.module,
-        env=go.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        done = threading.Event()
-
-        def beat() -> None:
-            while not done.wait(_HEARTBEAT_SECONDS):
-                elapsed = time.monotonic() - started
-                progress(f"building {title}: {packages} packages compiled, {elapsed:.0f} s so far")
-
-        heart = threading.Thread(target=beat, daemon=True)
-        heart.start()
-        try:
-            for line in process.stderr or ():
-                lines.append(line.rstrip())
-                # -v names each package as it is compiled; a download is told on a line of its own.
-                packages += not line.startswith(("go: ", "#"))
-            returncode = process.wait()
-        except BaseException:
-            process.terminate()
-            raise
-        finally:
-            done.set()
-            heart.join()
-    if returncode != 0:
-        raise BuildFailed(
-            f"Go could not build {program.name} (exit code {returncode}). Its last lines:\n  "
-            + "\n  ".join(lines)
-            + "\nCheck the disk and that GOPROXY can be reached, or set KUBEBUILDER_ASSETS to a folder "
-            "with the built programs."
-        )
-    return packages
-
-
-def _in_folder(folder: Path) -> Binaries:
     folder = folder.resolve()
     manager = folder / CONTROLLER_MANAGER.name
     return Binaries(
@@ -192,9 +56,70 @@ def _in_folder(folder: Path) -> Binaries:
         etcd=folder / ETCD.name,
         apiserver=folder / APISERVER.name,
         kubectl=folder / KUBECTL.name,
-        controller_manager=manager if _is_program(manager) else None,
+        controller_manager=manager if is_program(manager) else None,
     )
 
 
-def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+def built(progress: Progress = say) -> Binaries:
+    """The control plane's programs built from testbed/go, from the user's cache when they are there."""
+    etcd, apiserver, kubectl, controller_manager = paths = _ensured(CONTROL_PLANE, progress)
+    return Binaries(_linked(paths), etcd, apiserver, kubectl, controller_manager)
+
+
+def tool(name: str, progress: Progress = say) -> Path:
+    """One program, by name: the one in KUBEBUILDER_ASSETS if it has it, else the built one.
+
+    Raises GoUnavailable or BuildFailed.
+    """
+    assets = _assets()
+    if assets is not None and is_program(assets / name):
+        return (assets / name).resolve()
+    program = PROGRAMS.get(name)
+    if program is None:
+        raise BuildFailed(f"testbed/go pins no program {name!r}. It pins {', '.join(PROGRAMS)}.")
+    (path,) = _ensured([program], progress)
+    return path
+
+
+def all_tools(progress: Progress = say) -> Path:
+    """A folder with every program of testbed/go, building what is missing."""
+    return _linked(_ensured(list(PROGRAMS.values()), progress))
+
+
+def module_dir(name: str, progress: Progress = say) -> Path:
+    """The read-only sources of a module of testbed/go, by its folder's name; for what is no program."""
+    for module in MODULES:
+        if module.name == name:
+            return source_directory(module, toolchain(module, progress))
+    names = ", ".join(module.name for module in MODULES)
+    raise BuildFailed(f"testbed/go pins no module {name!r}. It pins {names}.")
+
+
+def _assets() -> Path | None:
+    folder = os.environ.get("KUBEBUILDER_ASSETS", "")
+    return Path(folder) if folder else None
+
+
+def _ensured(programs: Sequence[Program], progress: Progress) -> list[Path]:
+    """Each program's path, in the order given; what is missing is built first to last."""
+    modules = {program.module.name: program.module for program in programs}
+    go = {name: toolchain(module, progress) for name, module in modules.items()}
+    missing = [p.name for p in programs if not is_program(place(p, go[p.module.name]))]
+    paths = []
+    for program in programs:
+        position = ""
+        if len(programs) > 1 and program.name in missing:
+            position = f" ({missing.index(program.name) + 1}/{len(missing)})"
+        paths.append(ensure(program, go[program.module.name], progress, position))
+    return paths
+
+
+def _linked(paths: Sequence[Path]) -> Path:
+    """One folder with a link to each program; its name tells the places, so that no link ever moves."""
+    key = hashlib.sha256("\0".join(map(str, paths)).encode()).hexdigest()[:16]
+    folder = cache_root().resolve() / f"programs-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        with contextlib.suppress(FileExistsError):
+            (folder / path.name).symlink_to(path)
+    return folder

@@ -218,11 +218,16 @@ def wants_given_cluster() -> bool:
     return os.environ.get(USE_KUBECONFIG, "") in {"1", "true", "yes"}
 
 
-def given_cluster(progress: Progress = say) -> GivenCluster:
-    """The cluster of the caller's KUBECONFIG; raises ClusterNotGiven."""
+def given_kubeconfig() -> Path:
+    """The caller's KUBECONFIG; raises ClusterNotGiven."""
     path = os.environ.get("KUBECONFIG", "")
     if not path:
         raise ClusterNotGiven(
             f"{USE_KUBECONFIG} is set, but KUBECONFIG is not. Set it to the kubeconfig of the cluster to use."
         )
-    return GivenCluster(Path(path), progress)
+    return Path(path)
+
+
+def given_cluster(progress: Progress = say) -> GivenCluster:
+    """The cluster of the caller's KUBECONFIG; raises ClusterNotGiven."""
+    return GivenCluster(given_kubeconfig(), progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +11,6 @@ from testbed.binaries import Binaries
 from testbed.keys import Keys
 from testbed.processes import Command
 
-SERVICE_RANGE = "10.0.0.0/24"
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -18,7 +19,7 @@ rules:
 - level: Metadata
 """
 # What a control plane without nodes needs; the rest would only cost start-up time.
-_CONTROLLERS = (
+CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "garbage-collector-controller",
     "namespace-controller",
@@ -28,9 +29,25 @@ _CONTROLLERS = (
 )
 
 
+_SERVICES = ipaddress.IPv4Network("10.0.0.0/24")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The address on which the API server listens, and the range from which Services get theirs."""
+
+    address: str = "127.0.0.1"
+    services: ipaddress.IPv4Network = _SERVICES
+
+    @property
+    def kubernetes_service(self) -> str:
+        """The address of the Service ``kubernetes``: the first one of the range."""
+        return str(self.services[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The TCP ports on 127.0.0.1."""
+    """The TCP ports: the API server's on its address, the others on 127.0.0.1."""
 
     etcd: int
     etcd_peer: int
@@ -94,16 +111,28 @@ def etcd(binaries: Binaries, layout: Layout, keys: Keys, ports: Ports) -> Comman
         "unsafe-no-fsync": "true",
         "log-level": "warn",
     }
-    return Command("etcd", binaries.etcd, _arguments(flags))
+    return Command("etcd", binaries.etcd, flag_arguments(flags))
 
 
-def apiserver(binaries: Binaries, layout: Layout, keys: Keys, ports: Ports, *, audit: bool) -> Command:
-    """The API server with TLS, client certificates and RBAC; nobody is let in unnamed."""
+def apiserver(
+    binaries: Binaries,
+    layout: Layout,
+    keys: Keys,
+    ports: Ports,
+    network: Network,
+    *,
+    audit: bool,
+    more: Mapping[str, object] | None = None,
+) -> Command:
+    """The API server with TLS, client certificates and RBAC; nobody is let in unnamed.
+
+    ``more`` are flags that are added to these or take their place.
+    """
     flags: dict[str, object] = {
-        "bind-address": "127.0.0.1",
-        "advertise-address": "127.0.0.1",
+        "bind-address": network.address,
+        "advertise-address": network.address,
         "secure-port": ports.apiserver,
-        # There are no pods that would need the `kubernetes` Service to lead here.
+        # Without a node there are no pods that would need the `kubernetes` Service to lead here.
         "endpoint-reconciler-type": "none",
         "etcd-servers": f"https://127.0.0.1:{ports.etcd}",
         "etcd-cafile": keys.etcd_authority,
@@ -117,17 +146,19 @@ def apiserver(binaries: Binaries, layout: Layout, keys: Keys, ports: Ports, *, a
         "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
         "service-account-key-file": keys.service_accounts.certificate,
         "service-account-signing-key-file": keys.service_accounts.key,
-        "service-cluster-ip-range": SERVICE_RANGE,
+        "service-cluster-ip-range": network.services,
         # Else a stop waits a minute for the clients that watch.
         "shutdown-watch-termination-grace-period": "1s",
     }
     if audit:
         flags |= {"audit-policy-file": layout.audit_policy, "audit-log-path": layout.audit_log}
-    return Command("kube-apiserver", binaries.apiserver, _arguments(flags))
+    return Command("kube-apiserver", binaries.apiserver, flag_arguments(flags | dict(more or {})))
 
 
-def controllers(program: Path, layout: Layout, keys: Keys, ports: Ports) -> Command:
-    """The controllers that a cluster without nodes needs."""
+def controllers(
+    program: Path, layout: Layout, keys: Keys, ports: Ports, names: Sequence[str] = CONTROLLERS
+) -> Command:
+    """The named controllers; if none are named, those that a cluster without nodes needs."""
     flags = {
         "kubeconfig": layout.kubeconfigs / "controllers",
         "bind-address": "127.0.0.1",
@@ -139,12 +170,13 @@ def controllers(program: Path, layout: Layout, keys: Keys, ports: Ports) -> Comm
         "use-service-account-credentials": "true",
         "service-account-private-key-file": keys.service_accounts.key,
         "root-ca-file": keys.cluster.files.certificate,
-        "controllers": ",".join(_CONTROLLERS),
+        "controllers": ",".join(names),
         "kube-api-qps": 200,
         "kube-api-burst": 400,
     }
-    return Command("kube-controller-manager", program, _arguments(flags))
+    return Command("kube-controller-manager", program, flag_arguments(flags))
 
 
-def _arguments(flags: dict[str, object]) -> tuple[str, ...]:
+def flag_arguments(flags: Mapping[str, object]) -> tuple[str, ...]:
+    """The flags as a program of Kubernetes takes them."""
     return tuple(f"--{name}={value}" for name, value in flags.items())

@@ -16,22 +16,21 @@ from typing import Self
 from testbed import commands
 from testbed.binaries import Binaries, resolve
 from testbed.cluster import Cluster
-from testbed.commands import Layout, Ports
+from testbed.commands import Layout, Network, Ports
 from testbed.errors import AddressInUse, AlreadyRunning, ControllersAbsent, NotRunning
 from testbed.identity import ProcessIdentity
-from testbed.keys import ADMIN_USER, CONTROLLERS_USER, Keys
+from testbed.keys import Keys
 from testbed.kubeconfig import write_kubeconfig
 from testbed.places import Progress, runs_root, say
-from testbed.probe import Probe
 from testbed.processes import Command, Process, free_ports, start
 from testbed.runs import RecordedProcess, RunState, read_state, remove_run, sweep, write_state
+from testbed.start import Start
 
 _READY_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
 _PORT_TRIES = 5
 _APISERVER = "kube-apiserver"
 _CONTROLLERS = "kube-controller-manager"
-_FIRST_SERVICE_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 
 
 class ControlPlane(Cluster):
@@ -59,7 +58,7 @@ class ControlPlane(Cluster):
         self._detached = detached
         self._progress = progress
         self._processes: dict[str, Process] = {}
-        self._run: _Run | None = None
+        self._run: Start | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -181,7 +180,7 @@ class ControlPlane(Cluster):
             self.restart_controllers()
 
     @property
-    def _current(self) -> _Run:
+    def _current(self) -> Start:
         if self._run is None:
             raise _not_running()
         return self._run
@@ -216,12 +215,15 @@ class ControlPlane(Cluster):
 
     def _start_on_free_ports(self, binaries: Binaries, root: Path) -> None:
         layout = Layout(root)
-        keys = Keys.create(layout.pki, datetime.now(UTC))
+        network = self._choose_network(layout)
+        addresses = (network.address, network.kubernetes_service)
+        keys = Keys.create(layout.pki, datetime.now(UTC), addresses)
         layout.audit_policy.write_text(commands.AUDIT_POLICY)
         for left in reversed(range(_PORT_TRIES)):
-            self._run = _Run(binaries, layout, keys, Ports(*free_ports(4)))
+            self._run = Start(binaries, layout, keys, Ports(*free_ports(4)), network)
             try:
                 self._start_processes(self._run)
+                self._record(owner=_self())
             except AddressInUse:
                 self._stop_processes()
                 if not left:
@@ -230,21 +232,30 @@ class ControlPlane(Cluster):
             else:
                 return
 
-    def _start_processes(self, run: _Run) -> None:
+    def _start_processes(self, run: Start) -> None:
         run.write_kubeconfigs()
         etcd = self._launch(commands.etcd(run.binaries, run.layout, run.keys, run.ports))
         etcd.wait_ready(run.etcd_is_ready, _READY_SECONDS)
-        server = self._launch(
-            commands.apiserver(run.binaries, run.layout, run.keys, run.ports, audit=self._audit)
-        )
+        server = self._launch(self._apiserver(run))
         server.wait_ready(run.apiserver_is_ready, _READY_SECONDS)
         program = run.binaries.controller_manager
         if self._wants_controllers and program is None:
             self._progress(f"{run.binaries.folder} has no {_CONTROLLERS}: no garbage collection in this run")
         elif self._wants_controllers and program is not None:
-            manager = self._launch(commands.controllers(program, run.layout, run.keys, run.ports))
+            manager = self._launch(self._controllers(run, program))
             manager.wait_ready(run.controllers_are_ready, _READY_SECONDS)
-        self._record(owner=_self())
+
+    def _choose_network(self, layout: Layout) -> Network:
+        """Where this control plane listens; called once, before anything is started."""
+        return Network()
+
+    def _apiserver(self, run: Start) -> Command:
+        return commands.apiserver(
+            run.binaries, run.layout, run.keys, run.ports, run.network, audit=self._audit
+        )
+
+    def _controllers(self, run: Start, program: Path) -> Command:
+        return commands.controllers(program, run.layout, run.keys, run.ports)
 
     def _launch(self, command: Command) -> Process:
         process = start(command, self._current.layout.log(command.name), detached=self._detached)
@@ -271,35 +282,6 @@ class ControlPlane(Cluster):
         for process in reversed(self._processes.values()):
             process.stop(_GRACE_SECONDS)
         self._processes.clear()
-
-
-class _Run:
-    """One start of a control plane: its files, keys and ports, and how to see that its parts are ready."""
-
-    def __init__(self, binaries: Binaries, layout: Layout, keys: Keys, ports: Ports) -> None:
-        self.binaries = binaries
-        self.layout = layout
-        self.keys = keys
-        self.ports = ports
-        self.endpoint = f"https://127.0.0.1:{ports.apiserver}"
-        self._etcd = Probe(keys.etcd_authority, keys.etcd_client)
-        self._cluster = Probe(keys.cluster.files.certificate, keys.admin)
-
-    def write_kubeconfigs(self) -> None:
-        authority = self.keys.cluster.files.certificate
-        controllers = self.layout.kubeconfigs / "controllers"
-        write_kubeconfig(self.layout.kubeconfig, self.endpoint, authority, ADMIN_USER, self.keys.admin)
-        write_kubeconfig(controllers, self.endpoint, authority, CONTROLLERS_USER, self.keys.controllers)
-
-    def etcd_is_ready(self) -> bool:
-        return self._etcd.answers(self.ports.etcd, "/health")
-
-    def apiserver_is_ready(self) -> bool:
-        return self._cluster.answers(self.ports.apiserver, "/readyz")
-
-    def controllers_are_ready(self) -> bool:
-        healthy = self._cluster.answers(self.ports.controllers, "/healthz")
-        return healthy and self._cluster.answers(self.ports.apiserver, _FIRST_SERVICE_ACCOUNT)
 
 
 def _not_running() -> NotRunning:

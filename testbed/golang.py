@@ -164,7 +164,7 @@ def _installer() -> list[str]:
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     raise GoUnavailable(
-        "Neither Go, uv nor pip is there to build the control plane with. Put one of them on PATH, "
+        "Neither Go, uv nor pip is there to build the programs with. Put one of them on PATH, "
         "or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,6 @@ _SERVICE_NAMES = (
     "kubernetes.default",
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
-    "10.0.0.1",
 )
 
 
@@ -39,8 +39,8 @@ class Keys:
     service_accounts: KeyPair
 
     @classmethod
-    def create(cls, folder: Path, now: datetime) -> Keys:
-        """Make all of them anew, valid for a year from ``now``."""
+    def create(cls, folder: Path, now: datetime, addresses: Sequence[str]) -> Keys:
+        """Make all of them anew, valid for a year from ``now``; the API server is known by the addresses."""
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         cluster = Authority.create(folder, "cluster-ca", now)
         store = Authority.create(folder, "etcd-ca", now)
@@ -50,7 +50,11 @@ class Keys:
             etcd=store.issue(folder, "etcd", now, user="etcd", hosts=_LOOPBACK),
             etcd_client=store.issue(folder, "etcd-client", now, user="kube-apiserver"),
             apiserver=cluster.issue(
-                folder, "apiserver", now, user="kube-apiserver", hosts=(*_LOOPBACK, *_SERVICE_NAMES)
+                folder,
+                "apiserver",
+                now,
+                user="kube-apiserver",
+                hosts=dict.fromkeys((*_LOOPBACK, *_SERVICE_NAMES, *addresses)),
             ),
             controllers=cluster.issue(folder, "controllers", now, user=CONTROLLERS_USER, hosts=_LOOPBACK),
             admin=cluster.issue(folder, "admin", now, user=ADMIN_USER, groups=(ADMIN_GROUP,)),

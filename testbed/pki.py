@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -59,7 +59,7 @@ class Authority:
         *,
         user: str,
         groups: Sequence[str] = (),
-        hosts: Sequence[str] = (),
+        hosts: Iterable[str] = (),
     ) -> KeyPair:
         """Issue a certificate for a client and, where hosts are given, for a server of that name.
 
@@ -69,7 +69,8 @@ class Authority:
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, user)])
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
-        if hosts:
+        server_names = [_host(host) for host in hosts]
+        if server_names:
             usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
         builder = (
             _builder(subject, self._certificate.subject, key.public_key(), now)
@@ -80,9 +81,8 @@ class Authority:
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
         )
-        if hosts:
-            names = x509.SubjectAlternativeName([_host(host) for host in hosts])
-            builder = builder.add_extension(names, critical=False)
+        if server_names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(server_names), critical=False)
         return _write(folder, name, builder.sign(self._key, hashes.SHA256()), key)
 
 

@@ -11,9 +11,11 @@ import asyncio
 import sys
 from pathlib import Path
 
-from modelecology.app import operate, parse, set_up_logs
+from modelecology.api.population import Population
+from modelecology.app import operate, set_up_logs
 from modelecology.engines.port import Engine
 from modelecology.jobs.double import InMemoryRunner
+from modelecology.options import parse
 from testbed.nursery import serve
 from testbed.pretend_desk import PLAYBOOK
 from testbed.pretend_engine import PretendEngine
@@ -31,7 +33,7 @@ def run(arguments: list[str]) -> int:
     effect = None if elsewhere else PLAYBOOK.effect
     runner = InMemoryRunner(effect, directory=Path(state), automatic=not elsewhere)
 
-    def open_engine(endpoint: str) -> Engine:
+    def open_engine(_population: Population, endpoint: str) -> Engine:
         return PretendEngine(engine_directory(Path(state), endpoint), endpoint)
 
     return asyncio.run(operate(options, lambda _population: runner, open_engine, CODE))

@@ -1,4 +1,4 @@
-"""Asks a server on this machine for a page over mutual TLS."""
+"""Asks a server on this machine for a page, over mutual TLS or plainly."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ from pathlib import Path
 
 from testbed.pki import KeyPair
 
+_LOOPBACK = "127.0.0.1"
 _TIMEOUT_SECONDS = 5.0
 
 
 class Probe:
-    """A client of servers on 127.0.0.1 that knows their authority and shows its own certificate."""
+    """A client of servers on this machine that knows their authority and shows its own certificate."""
 
     def __init__(self, authority: Path, client: KeyPair) -> None:
         self._context = ssl.create_default_context(cafile=str(authority))
         self._context.load_cert_chain(client.certificate, client.key)
 
-    def answers(self, port: int, path: str) -> bool:
+    def answers(self, port: int, path: str, host: str = _LOOPBACK) -> bool:
         """Whether a GET of the path answers 200."""
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", port, context=self._context, timeout=_TIMEOUT_SECONDS
+        return _answers(
+            http.client.HTTPSConnection(host, port, context=self._context, timeout=_TIMEOUT_SECONDS), path
         )
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+
+
+def answers_plainly(port: int, path: str) -> bool:
+    """Whether a GET without TLS from 127.0.0.1 answers 200."""
+    return _answers(http.client.HTTPConnection(_LOOPBACK, port, timeout=_TIMEOUT_SECONDS), path)
+
+
+def _answers(connection: http.client.HTTPConnection, path: str) -> bool:
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

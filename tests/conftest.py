@@ -2,7 +2,7 @@
 
 import signal
 
-pytest_plugins = ["testbed.fixtures"]
+pytest_plugins = ["testbed.fixtures", "testbed.node.fixtures"]
 
 
 def pytest_configure() -> None:

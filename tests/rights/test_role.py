@@ -1,0 +1,90 @@
+"""Least privilege: no right of the Role is spare, none is missing, and no Secret is ever read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from testbed.audit import FORBIDDEN, AuditLog, Request
+from testbed.controlplane import ControlPlane
+from testbed.operators import Nursery, jobs_at_work
+from testbed.places import REPOSITORY
+from testbed.waiting import holds_within
+from tests.reconcile.desk import Desk, open_desk
+
+from .role import Right, grant, rights
+
+PATIENCE = 30.0
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A control plane that writes down every request."""
+    with ControlPlane(audit=True) as found:
+        found.install_crds(REPOSITORY / "crds")
+        yield found
+
+
+@dataclass
+class Watched:
+    """A desk whose operator has some rights, and what it asked for."""
+
+    desk: Desk
+    requests: list[Request]
+    _log: AuditLog
+    _user: str
+
+    def refused(self) -> set[Right]:
+        """The rights that were asked for and not there."""
+        self.requests += self._log.read(self._user)
+        return {Right(*r.right) for r in self.requests if r.code == FORBIDDEN}
+
+    def used(self) -> set[Right]:
+        """The rights that were asked for and there."""
+        self.requests += self._log.read(self._user)
+        return {Right(*r.right) for r in self.requests if not r.refused}
+
+
+@contextmanager
+def operated(plane: ControlPlane, tmp_path: Path, granted: tuple[Right, ...]) -> Iterator[Watched]:
+    """Apply everything in a namespace of its own, with an operator of these rights at work."""
+    namespace = plane.create_namespace("rights")
+    user = grant(plane, namespace, granted)
+    log = AuditLog(plane.audit_log)
+    with (
+        Nursery(plane.kubeconfig_for(user)) as nursery,
+        open_desk(plane, nursery, namespace, tmp_path) as desk,
+        jobs_at_work(tmp_path / "state"),
+    ):
+        desk.operator.start()
+        desk.apply_all()
+        yield Watched(desk, [], log, user)
+
+
+@pytest.mark.parametrize("right", rights(), ids=str)
+def test_without_one_right_of_the_role_the_operator_is_refused_just_that(
+    plane: ControlPlane, tmp_path: Path, right: Right
+) -> None:
+    granted = tuple(each for each in rights() if each != right)
+    with operated(plane, tmp_path, granted) as watched:
+        assert holds_within(watched.refused, PATIENCE), watched.desk.story()
+        assert watched.refused() == {right}
+
+
+def test_in_a_whole_life_every_right_is_used_none_is_missing_and_no_secret_is_read(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    with operated(plane, tmp_path, rights()) as watched:
+        desk = watched.desk
+        desk.wait_states(dates="Live", dates_hasty="Rejected", french="Shelved")
+        desk.want("dates", "Retired")
+        desk.wait_states(dates="Retired")
+        desk.kubectl("delete", "specialist", "--all", "--timeout=60s")
+        assert watched.refused() == set()
+        assert watched.used() == set(rights())
+        assert {r.resource for r in watched.requests}.isdisjoint({"secrets", "namespaces", "pods"})
+        assert {r.namespace for r in watched.requests} == {desk.namespace}
