@@ -8,7 +8,7 @@ UV := .tools/bin/uv
 endif
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-down test check format crds binaries bench cluster-down clean
+.PHONY: help demo demo-down test cluster-test check format crds binaries tools images bench cluster-up cluster-down clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,15 +24,21 @@ help: ## list the commands
 	@$(UV) sync --frozen --all-extras --quiet
 	@touch $@
 
-demo: .venv/.synced ## the main job on real parts, from nothing (KEEP=1 leaves it running)
-	@$(PYTHON) -m testbed binaries >/dev/null
-	@$(PYTHON) -m testbed.demo $(if $(KEEP),--keep)
+demo: .venv/.synced ## the main job on real parts, from nothing (KEEP=1: leave it running; CLUSTER=1: in pods)
+	@$(PYTHON) -m testbed binaries $(if $(CLUSTER),--all) >/dev/null
+	@$(PYTHON) -m testbed.demo $(if $(KEEP),--keep) $(if $(CLUSTER),--cluster)
 
 demo-down: .venv/.synced ## end a demo that was left running
 	@$(PYTHON) -m testbed.demo --down
 
 binaries: .venv/.synced ## build the control plane's programs, once a machine
 	@$(PYTHON) -m testbed binaries >/dev/null
+
+tools: .venv/.synced ## build all programs of the testbed (15 minutes), once a machine
+	@$(PYTHON) -m testbed binaries --all >/dev/null
+
+images: tools ## build the images of operator, jobs and engine; needs root
+	@$(PYTHON) -m testbed.images.build all
 
 check: .venv/.synced ## the fast gate: ruff, mypy, import contracts, CRDs, docs
 	@.venv/bin/ruff format --check .
@@ -44,9 +50,13 @@ check: .venv/.synced ## the fast gate: ruff, mypy, import contracts, CRDs, docs
 	@$(PYTHON) -m modelecology.governance.diagram --check
 	@echo "check: green. Next: make test"
 
-test: check binaries ## all tests, on real parts
+test: check tools ## all tests but the long ones, on real parts
 	@.venv/bin/pytest --durations=15
-	@echo "test: green. Next: make demo"
+	@echo "test: green. Next: make demo, or the long tests: make cluster-test"
+
+cluster-test: tools ## the long tests, in pods: the whole story by Helm, faults, Argo CD; needs root
+	@MODELECOLOGY_REQUIRE_NODE=1 .venv/bin/pytest -m long --durations=15 tests/cluster tests/argocd
+	@echo "cluster-test: green. Next: make demo CLUSTER=1"
 
 format: .venv/.synced ## format and sort
 	@.venv/bin/ruff format .
@@ -58,8 +68,11 @@ crds: .venv/.synced ## render crds/ and the chart's copy from the models
 bench: .venv/.synced binaries ## measure the control plane beside a naive operator
 	@$(PYTHON) -m bench.control_plane
 
-cluster-down: .venv/.synced ## end a control plane that `python -m testbed up` left running
-	@$(PYTHON) -m testbed down
+cluster-up: tools ## a cluster with a node and KubeRay, left running; needs root
+	@$(PYTHON) -m testbed cluster up --kuberay
+
+cluster-down: .venv/.synced ## end it
+	@$(PYTHON) -m testbed cluster down
 
 clean: ## delete what the demo and the tools left in this folder
 	@rm -rf .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

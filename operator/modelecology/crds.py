@@ -24,7 +24,8 @@ from modelecology.api.suite import EvaluationSuite
 from modelecology.governance.lifecycle import TRANSITIONS
 
 COMMAND = "python -m modelecology.crds"
-PLACES = ("crds", "charts/modelecology/crds")
+# Helm installs what lies in a chart's crds/ once and never again; from files/ a template takes it.
+PLACES = ("crds", "charts/modelecology/files/crds")
 _HEADER = (
     f"# Rendered by `{COMMAND}` from operator/modelecology/api and governance/lifecycle.py; do not edit.\n"
 )

@@ -65,9 +65,10 @@ def wrong() -> list[Wrong]:
 
 
 def examples() -> list[tuple[str, Manifest]]:
-    """Every object of our kinds below manifests/, with the file it stands in."""
+    """Every object of our kinds below manifests/ that a user may apply, with the file it stands in."""
     found = []
-    for path in sorted((ROOT / "manifests").glob("**/*.yaml")):
+    paths = (p for p in (ROOT / "manifests").glob("**/*.yaml") if "testdata" not in p.parts)
+    for path in sorted(paths):
         for document in yaml.safe_load_all(path.read_text()):
             if isinstance(document, dict) and str(document.get("apiVersion", "")).startswith(f"{API_GROUP}/"):
                 name = document["metadata"]["name"]

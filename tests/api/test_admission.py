@@ -136,7 +136,7 @@ def test_every_transition_of_the_table_can_be_recorded(judge: Server, edge: Tran
         ("decision", {"spec": {"outcome": "Fail"}}, "a Decision is immutable"),
         ("decision", {"spec": {"message": ""}}, "a Decision is immutable"),
         ("specialist", {"spec": {"populationRef": {"name": "other"}}}, "populationRef is immutable"),
-        ("population", {"spec": {"store": {"uri": "file:///elsewhere"}}}, "store is immutable"),
+        ("population", {"spec": {"store": {"uri": "file:///elsewhere"}}}, "store.uri is immutable"),
     ],
 )
 def test_what_is_immutable_cannot_be_changed(

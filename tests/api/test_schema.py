@@ -56,13 +56,15 @@ def test_the_committed_files_are_what_the_models_render() -> None:
 
 def test_the_charts_copy_is_equal_byte_for_byte() -> None:
     ours, charts = (ROOT / place for place in crds.PLACES)
-    assert (
-        sorted(path.name for path in charts.iterdir())
-        == sorted(path.name for path in ours.iterdir())
-        == NAMES
-    )
+    assert sorted(path.name for path in charts.iterdir()) == NAMES
+    assert sorted(path.name for path in ours.iterdir()) == ["Kustomization", *NAMES]
     for name in NAMES:
         assert (charts / name).read_bytes() == (ours / name).read_bytes()
+
+
+def test_the_kustomization_beside_them_names_every_file() -> None:
+    listed = yaml.safe_load((ROOT / crds.PLACES[0] / "Kustomization").read_text())
+    assert listed["resources"] == NAMES
 
 
 def test_check_names_the_stale_file_and_the_command(
@@ -73,7 +75,7 @@ def test_check_names_the_stale_file_and_the_command(
     assert crds.main(["--check"], tmp_path) == 0
     changed = tmp_path / "crds" / NAMES[0]
     changed.write_text(changed.read_text() + "\n")
-    (tmp_path / "charts/modelecology/crds/modelecology.io_tribes.yaml").touch()
+    (tmp_path / "charts/modelecology/files/crds/modelecology.io_tribes.yaml").touch()
     assert crds.main(["--check"], tmp_path) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
@@ -104,8 +106,11 @@ def test_the_command_refuses_what_it_does_not_know(
 def test_a_schema_is_structural(name: str) -> None:
     for path, node in _nodes(_schema(name), ""):
         assert isinstance(node.get("type"), str), path
-        strangers = {"$ref", "anyOf", "allOf", "oneOf", "const", "title", "additionalProperties"} & set(node)
+        strangers = {"$ref", "anyOf", "allOf", "oneOf", "const", "title"} & set(node)
         assert strangers == set(), path
+        values = node.get("additionalProperties", {"type": "string", "maxLength": 1})
+        assert values["type"] == "string", path
+        assert "maxLength" in values, path
         if node["type"] == "array":
             assert "items" in node, path
         for bound in ("exclusiveMinimum", "exclusiveMaximum"):
@@ -218,7 +223,7 @@ def test_what_a_structural_schema_cannot_say_is_named() -> None:
         value: int | str
 
     class Map(BaseModel):
-        value: dict[str, str]
+        value: dict[str, int]
 
     class Anything(BaseModel):
         value: Any
@@ -228,7 +233,7 @@ def test_what_a_structural_schema_cannot_say_is_named() -> None:
 
     for model, why in (
         (Either, "Either.value: a structural schema has no alternatives of type"),
-        (Map, "Map.value: use a list keyed by name instead of a map"),
+        (Map, "Map.value: a map holds strings only; use a list keyed by name"),
         (Anything, "Anything.value: a structural schema needs one type"),
         (Pair, "Pair.value: a structural schema has no prefixItems"),
     ):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from .meta import (
+    ANYTHING,
     CONDITIONS,
     NAME_RULES,
     NO_WAY_UP,
@@ -63,6 +64,12 @@ Endpoint = Annotated[
         ),
     ),
 ]
+SecretName = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=63)]
+ImageName = Annotated[str, Field(pattern=r"^[^\s]+$", max_length=512)]
+LabelValue = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?$", max_length=63)]
+AbsolutePath = Annotated[
+    str, Field(pattern=r"^/[-._/a-zA-Z0-9]+$", max_length=512, json_schema_extra=validated(NO_WAY_UP))
+]
 ServedName = Annotated[str, Field(max_length=256)]
 
 
@@ -77,23 +84,59 @@ class Generalist(Model):
     )
 
 
+class SecretRef(Model):
+    """A Secret that pods are given; the operator never reads it through the API."""
+
+    name: SecretName = Field(description="Name of the Secret.")
+
+
+class S3(Model):
+    """How an s3:// store is reached."""
+
+    endpoint: Endpoint | None = Field(
+        default=None, description="Address of an S3-compatible service; that of AWS if it is left out."
+    )
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=63)] = Field(
+        default="us-east-1", description="Region of the bucket."
+    )
+    credentials_secret_ref: SecretRef | None = Field(
+        default=None,
+        description="A Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which pods are "
+        "given. Without it they use the identity of their service account.",
+    )
+
+
 class Store(Model):
     """The content-addressed store of adapters and results."""
 
-    uri: Annotated[
-        str, Field(pattern=r"^file:///[^\s?#%]+$", max_length=1024, json_schema_extra=validated(NO_WAY_UP))
-    ] = Field(
-        description="Root of the store. This version knows file:///absolute, on a volume that the operator, "
-        "the jobs and the engine all mount."
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "!has(self.s3) || self.uri.startsWith('s3://')",
+                "store.s3 belongs to an s3:// uri; leave it out",
+                ".s3",
+            )
+        )
     )
+
+    uri: Annotated[
+        str,
+        Field(
+            pattern=r"^(file:///[^\s?#%]+|s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](/[-._a-zA-Z0-9]+)*)$",
+            max_length=1024,
+            json_schema_extra=validated(NO_WAY_UP),
+        ),
+    ] = Field(
+        description="Root of the store: file:///absolute on a volume that the operator, the jobs and the "
+        "engines all mount, or s3://bucket/prefix."
+    )
+    s3: S3 | None = Field(default=None, description="How an s3:// store is reached.")
 
 
 class SecretKeyRef(Model):
     """One key of a Secret, which is mounted into the operator's pod and never read through the API."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=63)] = Field(
-        description="Name of the Secret."
-    )
+    name: SecretName = Field(description="Name of the Secret.")
     key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=63)] = Field(
         default="token", description="Key in the Secret."
     )
@@ -105,6 +148,40 @@ class Ray(Model):
     address: Endpoint = Field(description="Ray's dashboard address, such as http://ray-head:8265.")
     token_secret_ref: SecretKeyRef | None = Field(
         default=None, description="The token of Ray's token authentication."
+    )
+
+
+class KubeRay(Model):
+    """How a job runs as a RayJob of KubeRay: in a Ray cluster of its own, or in one that is there."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "!has(self.clusterSelector) || "
+                "!(has(self.image) || has(self.podTemplate) || has(self.queue))",
+                "clusterSelector runs jobs in a Ray cluster that is there; leave out image, podTemplate "
+                "and queue",
+                ".clusterSelector",
+            )
+        )
+    )
+
+    image: ImageName | None = Field(
+        default=None, description="The workload image; the operator's own default if it is left out."
+    )
+    pod_template: dict[str, Any] | None = Field(
+        default=None,
+        description="A core/v1 PodTemplateSpec which is laid over the one that jobs run in: lists of named "
+        "items are merged by name, and the container is called ray-head. Here go volumes, tolerations, node "
+        "selectors and service accounts.",
+        json_schema_extra=ANYTHING,
+    )
+    queue: LabelValue | None = Field(
+        default=None,
+        description="Kueue's LocalQueue: jobs are created suspended, and Kueue starts them.",
+    )
+    cluster_selector: Annotated[dict[str, LabelValue], Field(min_length=1, max_length=8)] | None = Field(
+        default=None, description="Labels of a RayCluster that is there, such as ray.io/cluster."
     )
 
 
@@ -133,10 +210,32 @@ class Resources(Model):
 class Jobs(Model):
     """How training and evaluation jobs run."""
 
-    runner: Literal["RayJobs"] = Field(
-        default="RayJobs", description="RayJobs submits to a running Ray through its Jobs API."
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "self.runner != 'RayJobs' || has(self.ray)",
+                "runner RayJobs needs jobs.ray.address; give it, or set jobs.runner to KubeRay",
+                ".ray",
+            ),
+            cel(
+                "self.runner == 'RayJobs' || !has(self.ray)",
+                "jobs.ray belongs to runner RayJobs; leave it out",
+                ".ray",
+            ),
+            cel(
+                "self.runner == 'KubeRay' || !has(self.kubeRay)",
+                "jobs.kubeRay belongs to runner KubeRay; leave it out, or set jobs.runner to KubeRay",
+                ".kubeRay",
+            ),
+        )
     )
-    ray: Ray = Field(description="The Ray cluster.")
+
+    runner: Literal["RayJobs", "KubeRay"] = Field(
+        default="RayJobs",
+        description="RayJobs submits to a running Ray through its Jobs API. KubeRay creates RayJob objects.",
+    )
+    ray: Ray | None = Field(default=None, description="The running Ray, for runner RayJobs.")
+    kube_ray: KubeRay | None = Field(default=None, description="The pods of jobs, for runner KubeRay.")
     resources: Resources = Field(default=Resources(), description="What one job asks for.")
     parallelism: int = Field(default=1, ge=1, le=64, description="Jobs of this population that run at once.")
     deadline: Duration = Field(default=timedelta(hours=2), description="A job that runs longer is ended.")
@@ -156,6 +255,16 @@ class Serving(Model):
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=16)] = Field(
         description="Base addresses of the engines, one per replica.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    token_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="The bearer token which the engines ask for. The operator's pod mounts it; jobs get it "
+        "in their environment.",
+    )
+    adapter_root: AbsolutePath = Field(
+        default="/var/lib/modelecology/adapters",
+        description="Where the engines see the adapters of an s3:// store, as `modelecology.store mirror` "
+        "lays them there. An engine sees those of a file:// store at their own place.",
     )
     capacity: Capacity = Field(default=Capacity(), description="What every engine can hold.")
     fallback: Literal["Generalist"] = Field(
@@ -196,8 +305,10 @@ class Shadow(Model):
 class Promotion(Model):
     """How a shadow becomes live."""
 
-    mode: Literal["Automatic"] = Field(
-        default="Automatic", description="Automatic promotes on evidence alone."
+    mode: Literal["Automatic", "Manual"] = Field(
+        default="Automatic",
+        description="Automatic promotes on evidence alone. Manual asks a person too: "
+        "kubectl ecology approve.",
     )
     steps: Any = reserved(
         "promotion.steps",
@@ -258,7 +369,9 @@ class PopulationSpec(Model):
     suite_ref: NameRef = Field(description="The EvaluationSuite on which everything is judged.")
     store: Store = Field(
         description="The store of adapters and results.",
-        json_schema_extra=validated(cel("self == oldSelf", "store is immutable; create another Population")),
+        json_schema_extra=validated(
+            cel("self.uri == oldSelf.uri", "store.uri is immutable; create another Population", ".uri")
+        ),
     )
     jobs: Jobs = Field(description="How jobs run.")
     serving: Serving = Field(description="The engines.")

@@ -54,7 +54,10 @@ class Reason(StrEnum):
     UNDO_WINDOW_CLOSED = "UndoWindowClosed", "The undo window is over and the weights are deleted."
     DELETED = "Deleted", "The Specialist was deleted; its adapters were unloaded."
     RETRY_REQUESTED = "RetryRequested", "A person asked for another try."
-    PREMISES_CHANGED = "PremisesChanged", "The policy or the suite changed, so the verdict is taken again."
+    PREMISES_CHANGED = (
+        "PremisesChanged",
+        "The policy, the suite or the incumbent changed, so the verdict is taken again.",
+    )
     FINGERPRINT_MISMATCH = (
         "FingerprintMismatch",
         "The engine's answers are not the evaluated adapter's. Look at the engine, then retry.",
@@ -74,13 +77,23 @@ class Reason(StrEnum):
     IMPORTING = "Importing", "The import job runs."
     EVALUATING = "Evaluating", "The evaluation job runs."
     SHADOWING = "Shadowing", "The candidate is loaded and scored through the served endpoint."
+    AWAITING_APPROVAL = (
+        "AwaitingApproval",
+        "It goes live when a person approves it: kubectl ecology approve NAME.",
+    )
     PROVING = "Proving", "The engine is loading the adapter, and its answers are compared."
     UNLOADING = "Unloading", "The engines let the adapter go, and it is archived once they have proved it."
     BUDGET_SPENT = "BudgetSpent", "The budget's window is used up. It goes on when the window moves."
     CAPACITY_FULL = "CapacityFull", "All adapter slots are taken. Retire one or raise capacity.adapters."
     BACKOFF = "Backoff", "A failed job waits before its next try."
-    RUNNER_UNAVAILABLE = "RunnerUnavailable", "Ray does not answer. Start it or mend spec.jobs.ray.address."
-    RUNNER_REFUSED = "RunnerRefused", "Ray refused the request. Check spec.jobs.ray.tokenSecretRef."
+    RUNNER_UNAVAILABLE = (
+        "RunnerUnavailable",
+        "No job runner answers. Start it or mend spec.jobs.ray.address; see whether KubeRay's operator runs.",
+    )
+    RUNNER_REFUSED = (
+        "RunnerRefused",
+        "The job runner refused the request. Check spec.jobs.ray.tokenSecretRef or spec.jobs.kubeRay.",
+    )
     ENGINE_UNREACHABLE = (
         "EngineUnreachable",
         "The engine does not answer. Start it or mend serving.endpoints.",
@@ -94,6 +107,10 @@ class Reason(StrEnum):
     LOG_BROKEN = (
         "LogBroken",
         "The chain of Decisions has a gap or a wrong digest. Restore them from a backup.",
+    )
+    DECISION_NAME_TAKEN = (
+        "DecisionNameTaken",
+        "Delete the Decision that the message names, or wait until it is garbage-collected.",
     )
     STORE_FORMAT_UNKNOWN = "StoreFormatUnknown", "The store was written by a newer version. Upgrade."
 
@@ -134,43 +151,79 @@ def named(reason: str) -> Reason:
     return _BY_VALUE.get(reason, Reason.INTERNAL_ERROR)
 
 
-# Nobody has to do anything about these: all is well, or the operator is at it.
-_NOTHING_TO_DO = frozenset(
+class Mover(StrEnum):
+    """Who moves what stands still for a reason."""
+
+    NOBODY = "nobody"
+    EVIDENCE = "evidence"
+    PERSON = "a person"
+
+
+# All is well, or the operator is at it, or time alone does it.
+_BY_ITSELF = frozenset(
     {
+        Reason.ARTIFACT_ADOPTED,
+        Reason.ARTIFACT_COMMITTED,
         Reason.BACKOFF,
         Reason.BASELINE_RUNNING,
+        Reason.BUDGET_SPENT,
+        Reason.DELETED,
         Reason.EVALUATING,
-        Reason.GAIN_DOES_NOT_REPAY,
+        Reason.GAIN_PROVEN,
+        Reason.GAP_PROVEN,
         Reason.IMPORTING,
+        Reason.JOB_RETRIED,
+        Reason.PREMISES_CHANGED,
         Reason.PROVING,
         Reason.QUEUED,
         Reason.READY,
+        Reason.RESTORED,
         Reason.RETIRED,
+        Reason.RETIREMENT_REQUESTED,
+        Reason.RETRY_REQUESTED,
+        Reason.SERVED_SCORE_CONFIRMED,
         Reason.SERVING,
         Reason.SHADOWING,
         Reason.SHADOW_HELD,
+        Reason.SUPERSEDED,
         Reason.TRAINING,
+        Reason.UNDO_WINDOW_CLOSED,
         Reason.UNLOADING,
     }
 )
+# Another suite, policy, incumbent or candidate changes the verdict; nothing is broken.
+_BY_EVIDENCE = frozenset({Reason.GAIN_DOES_NOT_REPAY, Reason.INSUFFICIENT_EVIDENCE})
+# The message says all that there is to do, or there is nothing to do.
+_NO_REMEDY = _BY_ITSELF - {Reason.BUDGET_SPENT} | {Reason.GAIN_DOES_NOT_REPAY}
+
+
+def mover(reason: str) -> Mover:
+    """Say who moves what stands still for a reason; an unknown one is for a person to look at."""
+    found = _BY_VALUE.get(reason)
+    if found in _BY_ITSELF:
+        return Mover.NOBODY
+    return Mover.EVIDENCE if found in _BY_EVIDENCE else Mover.PERSON
 
 
 def remedy_of(reason: str) -> str:
     """Say what to do about a reason; where there is nothing to do, or it is unknown, an empty string."""
     found = _BY_VALUE.get(reason)
-    return "" if found is None or found in _NOTHING_TO_DO else found.remedy
+    return "" if found is None or found in _NO_REMEDY else found.remedy
 
 
 def reference() -> str:
     """Render the page docs/reasons.md."""
-    rows = "\n".join(f"| `{reason}` | {reason.remedy} |" for reason in sorted(Reason))
+    rows = "\n".join(f"| `{r}` | {mover(r)} | {r.remedy} |" for r in sorted(Reason))
     return f"""# Reasons
 
 The same string stands in a condition, an Event, a Decision and a metric. This page is rendered by
 `python -m modelecology.api.reasons`.
 
-| reason | what it means, or what to do |
-|---|---|
+The second column says who moves what stands still for this reason: nobody, because the operator or time does;
+evidence, that is another suite, policy, incumbent or candidate; or a person.
+
+| reason | moved by | what it means, or what to do |
+|---|---|---|
 {rows}
 """
 

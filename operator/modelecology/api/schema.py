@@ -35,6 +35,8 @@ _KEPT = frozenset(
         "multipleOf",
         "minItems",
         "maxItems",
+        "minProperties",
+        "maxProperties",
         "required",
         "default",
         "properties",
@@ -95,9 +97,12 @@ class _Renderer:
             raise NotStructural(f"{path}: a structural schema has no {', '.join(sorted(unknown))}")
         if not isinstance(flat.get("type"), str):
             raise NotStructural(f"{path}: a structural schema needs one type")
-        if isinstance(flat.get("additionalProperties"), dict):
-            raise NotStructural(f"{path}: use a list keyed by name instead of a map")
         out = {k: v for k, v in flat.items() if k not in _DROPPED}
+        values = flat.get("additionalProperties")
+        if isinstance(values, dict) and "x-kubernetes-preserve-unknown-fields" not in flat:
+            if values.get("type") != "string":
+                raise NotStructural(f"{path}: a map holds strings only; use a list keyed by name")
+            out["additionalProperties"] = self.node(values, f"{path}{{}}")
         _bound(out)
         if "properties" in out:
             out["properties"] = {

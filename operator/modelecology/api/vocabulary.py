@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+# How people act on a Specialist. Each ends as a Decision that names who asked, and is served once.
+RETRY_ANNOTATION = "modelecology.io/retry"  # <actor>@<time>
+APPROVE_ANNOTATION = "modelecology.io/approve"  # <revision>/<actor>@<time>
+
 
 class State(StrEnum):
     """Where a revision stands."""
