@@ -152,6 +152,21 @@ def members() -> tuple[Specialist, ...]:
     )
 
 
+def asking(name: str = "careful", **more: Any) -> Specialist:
+    """A specialist that has passed every check and waits for a person."""
+    message = (
+        f"Revision {'a' * 12} passed every check. It goes live when a person approves it: "
+        f"kubectl ecology approve {name}. dates, through the endpoint: 0.64 against the generalist's 0.02."
+    )
+    return specialist(
+        name,
+        state="Shadow",
+        candidate=revision(name, "Shadow", "PortfolioGainProven", scorecard=scorecard(0.64, 0.02)),
+        conditions=[condition("Ready", "False", "AwaitingApproval", message)],
+        **more,
+    )
+
+
 def progress(phase: str, step: int, total: int, loss: float | None, eta: int | None) -> Raw:
     """The progress of a job."""
     return {"phase": phase, "step": step, "total": total, "loss": loss, "etaSeconds": eta}

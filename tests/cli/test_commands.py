@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from modelecology.api.vocabulary import APPROVE_ANNOTATION, RETRY_ANNOTATION
 from modelecology.cli import main, options
 from modelecology.cli.access import Access
-from modelecology.cli.port import RETRY_ANNOTATION, ClusterError
+from modelecology.cli.port import ClusterError
+from modelecology.governance.log import pending
+from modelecology.reconcile.people import approval
 
-from .desk import FakeCluster
+from .desk import FakeCluster, asking
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -136,6 +140,55 @@ def test_retry_of_what_has_not_stopped_is_refused(run: Run, cluster: FakeCluster
     assert code == 1
     assert "dates is Live; only Failed, Quarantined, Rejected, Shelved can be retried." in err
     assert cluster.annotations == {}
+
+
+def test_approve_names_the_revision_and_the_person_the_api_server_knows(
+    run: Run, cluster: FakeCluster
+) -> None:
+    cluster.specialists = (asking(),)
+    code, out, _ = run("approve", "careful")
+    assert (code, out) == (0, f"Approved revision {'a' * 12} of careful as ada@example.org.\n")
+    value = cluster.annotations["careful", APPROVE_ANNOTATION]
+    revision, _, by = value.partition("/")
+    user, _, time = by.rpartition("@")
+    assert (revision, user) == ("a" * 12, "ada@example.org")
+    assert time.endswith("Z")
+
+
+def test_what_approve_writes_is_what_the_operator_reads(run: Run, cluster: FakeCluster) -> None:
+    cluster.specialists = (asking(),)
+    run("approve", "careful")
+    annotations = {APPROVE_ANNOTATION: cluster.annotations["careful", APPROVE_ANNOTATION]}
+    annotated = asking().model_copy(
+        update={"metadata": asking().metadata.model_copy(update={"annotations": annotations})}
+    )
+    found = approval(annotated, pending("a" * 12, "careful", datetime(2026, 3, 1, tzinfo=UTC)))
+    assert found is not None
+    assert found.revision == "a" * 12
+    assert found.by.startswith("ada@example.org@2")
+
+
+def test_approve_of_what_does_not_wait_for_it_is_refused(run: Run, cluster: FakeCluster) -> None:
+    code, _, err = run("approve", "dates")
+    assert code == 1
+    assert "dates is Live and does not wait for approval." in err
+    changed = asking()
+    cluster.specialists = (
+        changed.model_copy(update={"metadata": changed.metadata.model_copy(update={"generation": 2})}),
+    )
+    assert "The spec of careful has changed" in run("approve", "careful")[2]
+    assert cluster.annotations == {}
+
+
+def test_who_waits_for_a_person_is_shown_with_the_command(run: Run, cluster: FakeCluster) -> None:
+    cluster.specialists = (asking(),)
+    _, out, err = run("status", "--hints")
+    assert "AwaitingApproval" in out
+    assert err == "Next: kubectl ecology explain careful, then kubectl ecology approve careful.\n"
+    assert "waits for a person: kubectl ecology approve careful" in run("tree")[1]
+    _, out, err = run("explain", "careful", "--hints")
+    assert "is Shadow. AwaitingApproval: Revision aaaaaaaaaaaa passed every check." in " ".join(out.split())
+    assert err == "Next: kubectl ecology approve careful\n"
 
 
 @pytest.mark.parametrize(

@@ -224,3 +224,10 @@ def test_the_report_reads_like_a_compiler_s() -> None:
     assert first.startswith("stdin:")
     assert ": error: Specialist/dates: spec.contract.target: 2 must be at most 1." in first
     assert summary == "3 documents checked, 1 error."
+
+
+def test_both_modes_of_promotion_are_known() -> None:
+    for mode in ("Automatic", "Manual"):
+        assert linted(*desk(population={"spec.policy.promotion": {"mode": mode}})).findings == ()
+    (wrong_mode,) = errors(changed(good("population"), {"spec.policy.promotion": {"mode": "Perhaps"}}))
+    assert "spec.policy.promotion.mode" in wrong_mode

@@ -16,12 +16,12 @@ import pytest
 from kubernetes import client, config
 
 from modelecology.api.meta import GROUP, VERSION
+from modelecology.api.vocabulary import RETRY_ANNOTATION
 from modelecology.cli import main
 from modelecology.cli.access import Access
 from modelecology.cli.cluster import KubernetesCluster, connect
 from modelecology.cli.port import (
     POPULATION_LABEL,
-    RETRY_ANNOTATION,
     SPECIALIST_LABEL,
     NotFoundError,
     Snapshot,

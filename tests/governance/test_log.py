@@ -198,6 +198,14 @@ def test_a_retry_that_a_person_asked_for_is_remembered() -> None:
     assert state.specialists["u1"].retried_by == "ada@1"
 
 
+def test_an_approval_that_has_promoted_is_remembered() -> None:
+    state = through(*TO_LIVE[:3])
+    assert state.specialists["u1"].revisions[FIRST].promoted_by == ""
+    state = through(TO_LIVE[3], state=state, actor="ada@1")
+    state = through((Action.RETIRE, State.LIVE, State.RETIRED), state=state)
+    assert state.specialists["u1"].revisions[FIRST].promoted_by == "ada@1"
+
+
 @given(st.data())
 def test_every_walk_through_the_table_can_be_folded_and_no_step_of_it_can_be_left_out(
     data: st.DataObject,

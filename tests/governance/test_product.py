@@ -14,6 +14,7 @@ from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 from modelecology.governance.decide import BY_STATE, decide
 from modelecology.governance.facts import (
+    Approval,
     Artifact,
     Cost,
     Evidence,
@@ -33,7 +34,20 @@ from modelecology.governance.lifecycle import (
 )
 from modelecology.governance.verdict import due
 
-from .scenes import ARTIFACT, CLAIM, HOUR, NAME, NOW, POLICY, PROVED, evidence, record, right, situation
+from .scenes import (
+    ARTIFACT,
+    CLAIM,
+    HOUR,
+    NAME,
+    NOW,
+    POLICY,
+    PROVED,
+    REVISION,
+    evidence,
+    record,
+    right,
+    situation,
+)
 
 EVIDENCE: dict[str, Evidence] = {
     "good": evidence(),
@@ -123,6 +137,9 @@ def extremes(state: State) -> Iterator[Situation]:
     yield situation(state, policy=replace(POLICY, threshold=Decimal(10**6)))
     yield situation(state, residents=POLICY.adapters)
     yield situation(state, spent=Cost(cpu_seconds=Decimal(10**9)))
+    yield situation(state, suite_digest="sha256:other")
+    for approval in (None, Approval(REVISION, "ada@noon"), Approval("b" * 12, "ada@noon")):
+        yield situation(state, policy=replace(POLICY, manual=True), approval=approval)
     bare = replace(evidence(), candidate={}, shadow=None)
     for reason, retry in product((*PASSING, *JOB_ENDS), (True, False)):
         yield situation(state, artifact=None, evidence=bare, failure=JobFailure(reason, "said", retry=retry))
@@ -176,9 +193,11 @@ def test_every_edge_is_reached_and_so_is_every_reason_of_it(outcomes: Outcomes) 
 
 def test_all_checks_of_a_chain_are_reported_once_and_in_order(outcomes: Outcomes) -> None:
     for found in outcomes.values():
-        for _, said in found:
+        for here, said in found:
             if isinstance(said, Verdict) and said.transition.chain:
-                assert tuple(c.name for c in said.checks if "/" not in c.name) == said.transition.chain
+                edge = said.transition
+                chain = (*edge.chain, *(edge.manual if here.policy.manual else ()))
+                assert tuple(c.name for c in said.checks if "/" not in c.name) == chain
             assert len({c.name for c in said.checks}) == len(said.checks)
             assert all(c.message for c in said.checks)
 

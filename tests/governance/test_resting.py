@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Claim
+from modelecology.governance.facts import Claim, Scorecard
 from modelecology.governance.lifecycle import STICKY, STOPPED
 from modelecology.governance.retirement import RETIRABLE
 
-from .scenes import CLAIM, HOUR, NAME, NOW, record, situation, verdict, wait
+from .scenes import CLAIM, HOUR, NAME, NOW, evidence, record, situation, verdict, wait
 
 GONE = replace(CLAIM, wanted=Target.RETIRED)
 LEFT_LIVE = record(State.RETIRED, was_live=True, previous=State.LIVE)
@@ -119,6 +120,36 @@ def test_a_sticky_verdict_is_taken_again_under_other_premises(
     assert found.transition.target is State.EVALUATING
     assert found.reason is Reason.PREMISES_CHANGED
     assert found.message == f"The {what} changed since it was {state}; the verdict is taken again."
+
+
+CARD = Scorecard("dates", 0.3, "dates-of-old", 0.5, None, 100)
+
+
+def test_what_is_shelved_is_judged_again_when_another_serves_the_task() -> None:
+    shelved = record(State.SHELVED, reason="PortfolioGainDoesNotRepayCost", scorecard=CARD)
+    found = verdict(decide(situation(State.SHELVED, record=shelved)))
+    assert (found.transition.target, found.reason) == (State.EVALUATING, Reason.PREMISES_CHANGED)
+    assert found.message == "The incumbent changed since it was Shelved; the verdict is taken again."
+    both = verdict(decide(situation(State.SHELVED, record=shelved, suite_digest="sha256:new")))
+    assert both.message.startswith("The suite and the incumbent changed")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"record": record(State.SHELVED, reason="Queued", scorecard=replace(CARD, incumbent="generalist"))},
+        {"record": record(State.SHELVED, reason="Queued")},
+        {
+            "record": record(State.SHELVED, reason="Queued", scorecard=CARD),
+            "evidence": replace(evidence(), incumbent=None),
+        },
+        {"record": record(State.REJECTED, reason="Queued", scorecard=CARD)},
+    ],
+    ids=["the same incumbent", "never compared", "not known yet", "rejected"],
+)
+def test_a_verdict_stays_where_no_other_incumbent_bears_on_it(changes: dict[str, Any]) -> None:
+    found = wait(decide(situation(changes["record"].state, **changes)))
+    assert found.reason is Reason.QUEUED
 
 
 @pytest.mark.parametrize("state", STOPPED)

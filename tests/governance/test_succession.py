@@ -103,3 +103,4 @@ def test_another_try_is_taken_because_a_person_asked(state: State) -> None:
     found = retry(record(state), "kim")
     assert (found.transition.target, found.reason) == (State.PENDING, Reason.RETRY_REQUESTED)
     assert found.message == f"kim asked for another try of dates-{OLD}."
+    assert found.actor == "kim"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelecology.api.vocabulary import Action, Outcome, State
-from modelecology.governance.log import Entry, LogBroken, LogState, Premises, Subject, sealed
+from modelecology.governance.log import Entry, LogBroken, LogState, NameTaken, Premises, Subject, sealed
 from modelecology.kube.cluster import DECISION, POPULATION
 from modelecology.kube.decisions import DecisionLog, LogMoved, to_body, to_entry
 from modelecology.kube.double import InMemoryCluster
@@ -98,7 +98,7 @@ async def test_a_name_that_somebody_elses_decision_has_breaks_the_log_until_it_i
     with pytest.raises(AlreadyExists, match="desk-000000000001 is taken by a Decision that belongs to old"):
         await log.append(entry(seen))
     for _ in range(2):
-        with pytest.raises(LogBroken, match="delete it, or wait until it is garbage-collected"):
+        with pytest.raises(NameTaken, match="is taken by a Decision that belongs to old"):
             await log.state()
     cluster.delete(DECISION, "d", "desk-000000000001")
     await log.append(entry(await log.state()))

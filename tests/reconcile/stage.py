@@ -72,7 +72,7 @@ class Stage:
             cache=ObjectCache(),
             queue=WorkQueue(self.clock.monotonic),
             open_runner=lambda _population: self.runner,
-            open_engine=lambda endpoint: self.engines.get(endpoint) or self.add_engine(endpoint),
+            open_engine=lambda _population, endpoint: self.engines.get(endpoint) or self.add_engine(endpoint),
             now=self.clock.now,
             code=CODE,
         )

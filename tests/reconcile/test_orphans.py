@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from modelecology.api.reasons import Reason
 from modelecology.engines.double import EngineDouble
 from modelecology.kube.cluster import DECISION, POPULATION, SPECIALIST, SUITE
 from modelecology.reconcile.queue import WorkKey
@@ -184,8 +185,10 @@ async def test_a_name_that_a_foreign_decision_has_is_told_and_waited_for(stage: 
     await stage.apply(stage.manifests.specialist("dates", "dates", 0.6))
     before = stage.looks
     await stage.settle(30.0)
-    assert stage.condition("dates")["reason"] == "LogBroken"
-    assert "desk-000000000001 is taken" in stage.condition("dates")["message"]
+    said = stage.condition("dates")
+    assert said["reason"] == "DecisionNameTaken"
+    assert "desk-000000000001 is taken" in said["message"]
+    assert said["message"].endswith(f" {Reason.DECISION_NAME_TAKEN.remedy}")
     assert stage.looks - before < 40
     stage.cluster.delete(DECISION, NAMESPACE, "desk-000000000001")
     await stage.settle(60.0)

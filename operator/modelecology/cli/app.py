@@ -12,6 +12,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from .access import Access
+from .approve import approve
 from .explain import choose, render_explanation
 from .follow import follow_in_lines, follow_on_terminal
 from .lint import LintResult, lint
@@ -30,6 +31,7 @@ from .options import (
 from .port import Cluster, NotFoundError, Snapshot
 from .records import explanation_record, population_record, status_record, write
 from .retry import request_retry
+from .rows import awaits_approval
 from .screen import Output, Screen
 from .table import render_status
 from .tree import render_tree
@@ -114,6 +116,9 @@ def _follow(session: Session, population: str | None) -> None:
 
 
 def _next_after_status(snapshot: Snapshot) -> tuple[str, ...]:
+    waiting = next((s.metadata.name for s in snapshot.specialists if awaits_approval(s)), None)
+    if waiting is not None:
+        return (f"Next: kubectl ecology explain {waiting}, then kubectl ecology approve {waiting}.",)
     example = next((s.metadata.name for s in snapshot.specialists if s.status.last_decision), "NAME")
     return (f"Next: kubectl ecology explain {example}, or kubectl ecology status --watch.",)
 
@@ -182,7 +187,9 @@ def explain(
         session.screen.text(write(explanation_record(specialist, found, chosen), output))
         return
     session.screen.show(render_explanation(specialist, found, chosen, _clock()))
-    if found:
+    if awaits_approval(specialist):
+        session.screen.hint(f"Next: kubectl ecology approve {name}")
+    elif found:
         session.screen.hint(f"Next: kubectl ecology explain {name} --decision {found[0].spec.sequence}")
     else:
         session.screen.hint("Next: kubectl ecology status --watch")
@@ -201,6 +208,22 @@ def retry(
     """Ask the operator to take a stopped specialist up again; its Decision will name you."""
     session = open_session(ctx, namespace, context, kubeconfig, hints)
     session.screen.show(request_retry(session.cluster, name, _clock()))
+    session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
+
+
+@app.command(name="approve", short_help="Let a specialist go live that waits for a person.")
+def approve_command(
+    ctx: typer.Context,
+    *,
+    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Let the revision go live that waits for a person; its Decision will name you."""
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    session.screen.show(approve(session.cluster, name, _clock()))
     session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
 
 

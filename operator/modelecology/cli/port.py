@@ -13,7 +13,6 @@ from modelecology.api.suite import EvaluationSuite
 
 SPECIALIST_LABEL = "modelecology.io/specialist"
 POPULATION_LABEL = "modelecology.io/population"
-RETRY_ANNOTATION = "modelecology.io/retry"
 
 
 class CliError(Exception):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import RETRY_ANNOTATION
 from modelecology.governance.lifecycle import TRANSITIONS
 
-from .port import RETRY_ANNOTATION, CliError, Cluster
+from .port import CliError, Cluster
 
 # The states from which the lifecycle has an edge for a person's retry.
 RETRYABLE = tuple(sorted({t.source for t in TRANSITIONS if Reason.RETRY_REQUESTED in t.reasons}))

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from modelecology.api.meta import Condition, ConditionStatus, ConditionType
 from modelecology.api.population import EndpointStatus, Population
+from modelecology.api.reasons import Reason
 from modelecology.api.specialist import RevisionStatus, Specialist
 from modelecology.api.vocabulary import State
 
@@ -117,6 +118,12 @@ def doing(specialist: Specialist) -> str:
         return because(ready)
     newest = newest_revision(specialist)
     return newest.reason if newest is not None and newest.reason else UNSAID
+
+
+def awaits_approval(specialist: Specialist) -> bool:
+    """Say whether a person has the last word now."""
+    ready = find(specialist.status.conditions, ConditionType.READY)
+    return ready is not None and ready.reason == Reason.AWAITING_APPROVAL
 
 
 def newest_revision(specialist: Specialist) -> RevisionStatus | None:

@@ -13,7 +13,7 @@ from modelecology.api.suite import EvaluationSuite, Task
 from modelecology.api.vocabulary import Role, Scope
 
 from . import words
-from .rows import doing
+from .rows import awaits_approval, doing
 from .table import STATE_STYLES
 
 
@@ -84,6 +84,10 @@ def _add_specialist(branch: Tree, specialist: Specialist, now: datetime) -> None
     for role, revision in revisions:
         if revision is not None:
             node.add(_revision(role, revision, now))
+    if awaits_approval(specialist):
+        node.add(
+            _line("waits", f"for a person: kubectl ecology approve {specialist.metadata.name}", "yellow")
+        )
     if status.progress is not None:
         node.add(_line("job", words.progress(status.progress)))
     elif all(revision is None for _, revision in revisions):

@@ -14,7 +14,7 @@ from .promotion import decide_shadow
 from .proposal import decide_pending
 from .residence import decide_live
 from .retirement import RETIRABLE, decide_deleted, decide_retired, retire
-from .verdict import due, premises_changed, reason_of
+from .verdict import changed_premises, due, incumbent_changed, reason_of
 from .work import decide_training
 
 
@@ -26,21 +26,14 @@ def decide(situation: Situation) -> Verdict | Wait:
 
 
 def decide_sticky(situation: Situation) -> Verdict | Wait:
-    """Rejected and Shelved stay, until the policy or the suite is another one."""
-    if not premises_changed(situation):
+    """Rejected and Shelved stay, until policy or suite, and for Shelved the incumbent, is another one."""
+    changed = changed_premises(situation)
+    if situation.record.state is State.SHELVED and incumbent_changed(situation):
+        changed = (*changed, "incumbent")
+    if not changed:
         return decide_stopped(situation)
-    record = situation.record
-    changed = [
-        name
-        for name, before, now in (
-            ("policy", record.policy, situation.policy_digest),
-            ("suite", record.suite, situation.suite_digest),
-        )
-        if before is not None and before != now
-    ]
-    message = (
-        f"The {' and the '.join(changed)} changed since it was {record.state}; the verdict is taken again."
-    )
+    names = " and the ".join(changed)
+    message = f"The {names} changed since it was {situation.record.state}; the verdict is taken again."
     return due(situation, Action.RECONSIDER, State.EVALUATING, Reason.PREMISES_CHANGED, message)
 
 

@@ -67,6 +67,7 @@ class Policy:
     max_rank: int
     replicas: int
     retries: int
+    manual: bool = False  # a person has the last word on every promotion
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,15 @@ class Residency:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's word that a revision may go live."""
+
+    revision: str  # empty where the request cannot be read
+    by: str  # who and when, as <actor>@<time>; the request itself where it cannot be read
+    used: bool = False  # it has promoted something already
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """The recorded results which a verdict may weigh, by task where not said otherwise."""
 
@@ -197,6 +207,7 @@ class RevisionRecord:
     suite: str | None = None
     evidence: str | None = None
     scorecard: Scorecard | None = None
+    promoted_by: str = ""  # whose word led to its last promotion; the same word is not used twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +262,7 @@ class Situation:
     artifact: Artifact | None = None
     failure: JobFailure | None = None
     residency: Residency | None = None
+    approval: Approval | None = None
     spent: Cost = Cost()  # in the budget's window, whole population
     seconds_per_step: Decimal | None = None  # CPU-seconds, learned from earlier trainings
 
@@ -266,6 +278,7 @@ class Verdict:
     checks: tuple[Check, ...] = ()
     scorecard: Scorecard | None = None
     cost: Cost = Cost()
+    actor: str = ""  # the person who asked for it; empty where the operator decides by itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class CheckName(StrEnum):
     FINGERPRINT = "ServedFingerprint"
     SCORED = "ShadowScored"
     SERVED_GAIN = "ServedGain"
+    APPROVED = "Approved"
     UNDO = "WithinUndoWindow"
 
 
@@ -39,6 +40,7 @@ class Transition:
     target: State
     reasons: tuple[Reason, ...]
     chain: tuple[CheckName, ...] = ()
+    manual: tuple[CheckName, ...] = ()  # what promotion.mode Manual asks after the chain
 
 
 PROPOSAL = (CheckName.RANK, CheckName.GAP, CheckName.EXPECTED_GAIN, CheckName.BUDGET)
@@ -113,7 +115,14 @@ def _table() -> tuple[Transition, ...]:
             (Reason.GAIN_DOES_NOT_REPAY, Reason.INSUFFICIENT_EVIDENCE),
             JUDGEMENT,
         ),
-        Transition(Action.PROMOTE, State.SHADOW, State.LIVE, (Reason.SERVED_SCORE_CONFIRMED,), PROMOTION),
+        Transition(
+            Action.PROMOTE,
+            State.SHADOW,
+            State.LIVE,
+            (Reason.SERVED_SCORE_CONFIRMED,),
+            PROMOTION,
+            manual=(CheckName.APPROVED,),
+        ),
         Transition(Action.REJECT, State.SHADOW, State.REJECTED, (Reason.SERVED_SCORE_REFUTED,), PROMOTION),
         Transition(
             Action.SHELVE,
@@ -164,7 +173,7 @@ def _table() -> tuple[Transition, ...]:
         own.append(Transition(Action.DELETE, state, State.DELETED, (Reason.DELETED,)))
     for state in STOPPED:
         own.append(Transition(Action.RETRY, state, State.PENDING, (Reason.RETRY_REQUESTED,)))
-    for state in STICKY:
+    for state in (State.SHADOW, *STICKY):
         own.append(Transition(Action.RECONSIDER, state, State.EVALUATING, (Reason.PREMISES_CHANGED,)))
     return tuple(own)
 

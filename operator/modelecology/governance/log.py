@@ -24,6 +24,14 @@ GENESIS = "sha256:" + "0" * 64
 class LogBroken(Exception):
     """Raised when the chain has a gap, a fork, a wrong digest or an edge the table does not have."""
 
+    reason = Reason.LOG_BROKEN
+
+
+class NameTaken(LogBroken):
+    """Raised when the next decision's name belongs to an object that is none of this log's."""
+
+    reason = Reason.DECISION_NAME_TAKEN
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -190,6 +198,7 @@ def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: st
         suite=entry.premises.suite or known.suite,
         evidence=entry.premises.evidence or known.evidence,
         scorecard=entry.scorecard or known.scorecard,
+        promoted_by=entry.actor if entry.action is Action.PROMOTE else known.promoted_by,
     )
 
 

@@ -8,22 +8,27 @@ from datetime import datetime
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
+from .approval import awaiting, check_approval
 from .evidence import Difference
 from .facts import Check, Cost, Residency, Situation, Verdict, Wait
 from .judgement import check_gain, compare, scorecard
 from .lifecycle import PASSING, CheckName
 from .residence import check_fingerprint, settle
-from .verdict import claimed_task, clip, confidently, due, named, span, task_missing
+from .verdict import changed_premises, claimed_task, clip, confidently, due, named, span, task_missing
 from .work import at_work
 
 
 def decide_shadow(situation: Situation) -> Verdict | Wait:
-    """Promote, reject, shelve or quarantine the candidate, or wait for its served score."""
+    """Promote, reject, shelve or quarantine the candidate, or wait for its served score or for a person."""
     if claimed_task(situation) is None:
         return task_missing(situation)
     proved = settle(situation)
     if isinstance(proved, Verdict):
         return proved
+    if "suite" in changed_premises(situation):
+        # Its invariants were judged on another suite, and here nobody looks at them again.
+        message = "The suite changed while it was in shadow; the verdict that led here is taken again."
+        return due(situation, Action.RECONSIDER, State.EVALUATING, Reason.PREMISES_CHANGED, message)
     if isinstance(proved, Wait):
         return _unproved(situation, proved)
     evidence, task = situation.evidence, situation.claim.task
@@ -89,12 +94,15 @@ def _end_of_shadow(situation: Situation) -> datetime:
     return situation.record.entered + situation.policy.shadow_maximum
 
 
+def _has_done_its_part(situation: Situation) -> bool:
+    """Whether the candidate is scored and only people keep it in shadow: then its time does not run out."""
+    held = situation.claim.wanted is Target.SHADOW or situation.policy.manual
+    return held and situation.evidence.shadow is not None
+
+
 def _unproved(situation: Situation, waiting: Wait) -> Verdict | Wait:
-    """Wait for the proof until the time in shadow is over; what is scored and held has done its time."""
-    evidence = situation.evidence
-    scored = evidence.shadow is not None and evidence.shadow_incumbent is not None
-    held = scored and situation.claim.wanted is Target.SHADOW
-    if held or situation.now <= _end_of_shadow(situation):
+    """Wait for the proof until the time in shadow is over."""
+    if _has_done_its_part(situation) or situation.now <= _end_of_shadow(situation):
         return waiting
     nothing = Residency(replicas=0, proved=0, mismatched=0, unreachable=0)
     most = span(situation.policy.shadow_maximum)
@@ -106,10 +114,11 @@ def _unproved(situation: Situation, waiting: Wait) -> Verdict | Wait:
 
 
 def _unscored(situation: Situation, proved: Check) -> Verdict | Wait:
-    until = _end_of_shadow(situation)
-    waiting = Wait(Reason.SHADOWING, f"{situation.claim.task} is scored through the endpoint.", until)
+    until, done = _end_of_shadow(situation), _has_done_its_part(situation)
+    task = situation.claim.task
+    waiting = Wait(Reason.SHADOWING, f"{task} is scored through the endpoint.", None if done else until)
     said = at_work(situation, waiting)
-    if situation.now <= until:
+    if done or situation.now <= until:
         return said
     most, failure = span(situation.policy.shadow_maximum), situation.failure
     message = f"Insufficient evidence: no score through the endpoint within {most}."
@@ -173,10 +182,19 @@ def _judge(situation: Situation, proved: Check) -> Verdict | Wait:
     if situation.claim.wanted is Target.SHADOW:
         message = f"It would go live; lifecycle.target holds it in shadow. {served.message}"
         return Wait(Reason.SHADOW_HELD, message, checks=checks)
-    message = f"{served.message} {gain.message}"
-    return _end(
-        situation, checks, Action.PROMOTE, State.LIVE, Reason.SERVED_SCORE_CONFIRMED, message, Outcome.PASS
-    )
+    shown = f"{served.message} {gain.message}"
+    if not situation.policy.manual:
+        return _promote(situation, checks, shown)
+    approved = check_approval(situation)
+    if approved.outcome is not Outcome.PASS:
+        return awaiting(situation, (*checks, approved), shown)
+    promoted = _promote(situation, (*checks, approved), f"{approved.message} {shown}")
+    return replace(promoted, actor=approved.observed)
+
+
+def _promote(situation: Situation, checks: tuple[Check, ...], message: str) -> Verdict:
+    reason = Reason.SERVED_SCORE_CONFIRMED
+    return _end(situation, checks, Action.PROMOTE, State.LIVE, reason, message, Outcome.PASS)
 
 
 def _end(

@@ -14,13 +14,13 @@ from .ledger import expected_cost, price, within_budget
 from .lifecycle import CheckName
 from .portfolio import expected_gain
 from .verdict import (
+    changed_premises,
     claimed_task,
     clip,
     confidently,
     due,
     money,
     named,
-    premises_changed,
     reason_of,
     span,
     task_missing,
@@ -161,6 +161,6 @@ def _hold(
 ) -> Verdict | Wait:
     record = situation.record
     same_evidence = record.evidence == situation.evidence.digest
-    if record.reason == reason and same_evidence and not premises_changed(situation):
+    if record.reason == reason and same_evidence and not changed_premises(situation):
         return Wait(reason, clip(message), checks=checks)
     return due(situation, Action.HOLD, State.PENDING, reason, message, outcome=outcome, checks=checks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -113,4 +114,5 @@ def served_names(log: LogState, key: str | None = None) -> frozenset[str]:
 def retry(record: RevisionRecord, actor: str) -> Verdict:
     """Take a stopped revision back to the start, because a person asked."""
     message = f"{actor} asked for another try of {record.served_name}."
-    return _verdict(record, Action.RETRY, State.PENDING, Reason.RETRY_REQUESTED, message)
+    found = _verdict(record, Action.RETRY, State.PENDING, Reason.RETRY_REQUESTED, message)
+    return replace(found, actor=actor)

@@ -50,12 +50,20 @@ def task_missing(situation: Situation) -> Wait:
     )
 
 
-def premises_changed(situation: Situation) -> bool:
-    """Whether the policy or the suite is another than at the record's last verdict."""
+def changed_premises(situation: Situation) -> tuple[str, ...]:
+    """Name those of policy and suite that are others than at the record's last verdict."""
     record = situation.record
-    policy_changed = record.policy is not None and record.policy != situation.policy_digest
-    suite_changed = record.suite is not None and record.suite != situation.suite_digest
-    return policy_changed or suite_changed
+    premises = (
+        ("policy", record.policy, situation.policy_digest),
+        ("suite", record.suite, situation.suite_digest),
+    )
+    return tuple(name for name, before, now in premises if before is not None and before != now)
+
+
+def incumbent_changed(situation: Situation) -> bool:
+    """Whether the claimed task is served by another than the one that the last scorecard compares with."""
+    card, incumbent = situation.record.scorecard, situation.evidence.incumbent
+    return card is not None and incumbent is not None and card.incumbent != incumbent.model
 
 
 def reason_of(text: str) -> Reason:

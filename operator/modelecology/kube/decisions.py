@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from modelecology.api.decision import DecisionSpec, decision_name
 from modelecology.api.meta import API_VERSION
-from modelecology.governance.log import Entry, LogBroken, LogState, apply, fold, sealed
+from modelecology.governance.log import Entry, LogBroken, LogState, NameTaken, apply, fold, sealed
 
 from .cluster import DECISION, Body, Cluster
 from .errors import AlreadyExists
@@ -82,7 +82,7 @@ class DecisionLog:
         owned = [b for b in bodies if self._owns(b)]
         for body in bodies:
             if body["metadata"]["name"] == self._taken and not self._owns(body):
-                raise LogBroken(_taken_by(body))
+                raise NameTaken(_taken_by(body))
         self._taken = ""
         return await asyncio.to_thread(_folded, owned)
 
@@ -147,10 +147,7 @@ class DecisionLog:
 def _taken_by(body: Body) -> str:
     meta = body["metadata"]
     owners = ", ".join(str(o.get("uid")) for o in meta.get("ownerReferences", ())) or "nobody"
-    return (
-        f"the name {meta['name']} is taken by a Decision that belongs to {owners}; "
-        "delete it, or wait until it is garbage-collected"
-    )
+    return f"the name {meta['name']} is taken by a Decision that belongs to {owners}"
 
 
 def _folded(bodies: list[Body]) -> LogState:

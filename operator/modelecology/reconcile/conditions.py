@@ -32,9 +32,9 @@ def said(
     )
 
 
-def with_remedy(reason: str, message: str) -> str:
-    """Add to a message what to do, unless it says so itself."""
-    remedy = remedy_of(reason)
+def with_remedy(reason: str, message: str, name: str) -> str:
+    """Add to a message about an object what to do, unless it says so itself."""
+    remedy = remedy_of(reason).replace("NAME", name)
     if not remedy or remedy in message:
         return message
     return f"{sentence(message)} {remedy}".strip()

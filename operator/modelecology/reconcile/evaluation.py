@@ -14,9 +14,10 @@ from .act import drop_job, ended_well, job_status, run_job
 from .conditions import sentence
 from .failures import failure_of, late
 from .frame import Frame
-from .observe import of_owner, results_due
+from .job_names import of_owner
 from .orders import Order, ask
 from .queue import WorkKey
+from .rivals import results_due
 from .runtime import Runtime
 
 
@@ -26,8 +27,8 @@ async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
     Raises StoreError, RunnerError.
     """
     where = (frame.namespace, frame.name)
-    due = await asyncio.to_thread(results_due, frame)
     attempts = runtime.attempts.get(where, 0)
+    due = await asyncio.to_thread(results_due, frame, attempts)
     order = ask(frame, due, attempts) if due else None
     if order is not None:
         order = of_owner(frame, order, frame.population.metadata.uid, attempts)

@@ -129,4 +129,4 @@ def _wait(error: PopulationMissing | SuiteMissing | LogBroken) -> Wait:
         return Wait(Reason.POPULATION_NOT_FOUND, f"spec.populationRef names {error}, which does not exist.")
     if isinstance(error, SuiteMissing):
         return Wait(Reason.SUITE_NOT_FOUND, f"The population's suiteRef names {error}, which does not exist.")
-    return Wait(Reason.LOG_BROKEN, f"{error}.")
+    return Wait(error.reason, f"{error}.")

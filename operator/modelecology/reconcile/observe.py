@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,30 +19,18 @@ from modelecology.governance.facts import (
     RevisionRecord,
     Situation,
 )
-from modelecology.governance.invariants import measured
 from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import SpecialistRecord, pending
 from modelecology.governance.proposal import trial_cost
-from modelecology.jobs.port import job_name
-from modelecology.store import StoreError
 
 from .experience import seconds_per_step
 from .frame import Asked, Frame
-from .orders import Order, Phase, artifact_key, ask, make_adapter
+from .job_names import at_work, of_owner, trial
+from .orders import Order, artifact_key, ask, make_adapter
+from .people import approval
 from .results import Recorded, ResultsReader, cost_of
+from .rivals import WEIGHTS, Rival, resident_bytes, rivals
 from .terms import claim, digest_of_json
-
-WEIGHTS = "adapter_model.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class Rival:
-    """A live revision of the population: its record, its task, and the log's name for its artifact."""
-
-    record: RevisionRecord
-    specialist: str
-    task: str
-    quality: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,47 +46,6 @@ class Sight:
 def record_of(frame: Frame, uid: str, name: str) -> SpecialistRecord:
     """Find what the log says of a Specialist object."""
     return frame.log.specialists.get(uid) or SpecialistRecord(name, uid)
-
-
-def rivals(frame: Frame) -> tuple[Rival, ...]:
-    """List the live revisions of the population."""
-    found = []
-    for specialist in frame.log.specialists.values():
-        for record in specialist.in_state(State.LIVE):
-            if record.scorecard is not None:
-                card = record.scorecard
-                found.append(Rival(record, specialist.name, card.task, card.score))
-    return tuple(found)
-
-
-def resident_bytes(frame: Frame, key: str) -> int:
-    """Say how large an adapter is in memory; one that is not in the store counts nothing."""
-    try:
-        weights = frame.store.manifest(key).files.get(WEIGHTS)
-    except StoreError:
-        return 0
-    return weights.size if weights else 0
-
-
-def results_due(frame: Frame) -> tuple[Asked, ...]:
-    """List the results to make next, all of one model: the generalist's first, then each live specialist's.
-
-    Raises StoreError.
-    """
-    baseline = frame.unfinished(frame.baseline())
-    if baseline:
-        return baseline
-    for rival in rivals(frame):
-        if frame.suite.spec.task(rival.task) is None:
-            continue
-        record = rival.record
-        for asked in (
-            Asked(rival.task, "Main", record.key),
-            Asked(rival.task, "Shadow", record.key, record.served_name),
-        ):
-            if missing := frame.unfinished((asked,)):
-                return missing
-    return ()
 
 
 class Observer:
@@ -162,6 +108,7 @@ class Observer:
             tasks=self._frame.tasks,
             claim=self._claim,
             record=self.record,
+            approval=approval(self._specialist, self.record),
         )
 
     def _artifact_key(self) -> str:
@@ -260,31 +207,12 @@ class Observer:
         if self.record.state is stage:
             self._cost += recorded.cost
 
-    def _trial(self, key: str) -> tuple[Asked, ...]:
-        """List what a candidate is asked before it may be shadowed: its task and what may not suffer."""
-        task = self._claim.task
-        names = (task, *(t.name for t in measured(self._frame.tasks, task) if t.name != task))
-        return tuple(Asked(name, "Main", key) for name in names)
-
     def job_names(self, revision: RevisionRecord) -> tuple[str, ...]:
         """Name the jobs that another revision of this Specialist may have at work, by its record alone."""
-        if revision.state is State.TRAINING:
-            # Whether it was trained or imported, its spec knew, which is gone.
-            phases: tuple[Phase, ...] = ("Train", "Import")
-            return tuple(self._job_name(phase, revision.key, revision.tries) for phase in phases)
-        if self._frame.suite.spec.task(self._claim.task) is None:
-            return ()
-        if revision.state is State.EVALUATING:
-            order = ask(self._frame, self._trial(revision.key), revision.tries)
-        elif revision.state is State.SHADOW:
-            served = Asked(self._claim.task, "Shadow", revision.key, revision.served_name)
-            order = ask(self._frame, (served,), revision.tries)
-        else:
-            return ()
-        return (self._job_name(order.phase, order.progress_key, revision.tries),)
+        return at_work(self._frame, self._claim.task, revision, self._specialist.metadata.uid)
 
-    def _job_name(self, phase: Phase, key: str, tries: int) -> str:
-        return name_of(self._frame, phase, key, self._specialist.metadata.uid, tries)
+    def _trial(self, key: str) -> tuple[Asked, ...]:
+        return trial(self._frame, self._claim.task, key)
 
     def _served(self, key: str) -> Asked:
         return Asked(self._claim.task, "Shadow", key, self._claim.served_name)
@@ -351,18 +279,3 @@ class Observer:
         elif state is State.SHADOW and (missing := self._frame.unfinished((self._served(key),))):
             return ask(self._frame, missing, tries, resources)
         return None
-
-
-def name_of(frame: Frame, phase: Phase, key: str, uid: str, tries: int) -> str:
-    """Name a job after its owner and its try: the record of one that ended long ago is never this one's.
-
-    Two stores may want the same key of one Ray, so the store is in the name as well.
-    """
-    place = hashlib.sha256(f"{uid} {frame.population.spec.store.uri} {key}".encode()).hexdigest()
-    return job_name(phase, place, tries)
-
-
-def of_owner(frame: Frame, order: Order, uid: str, tries: int) -> Order:
-    """Give an order the name of its owner's job."""
-    name = name_of(frame, order.phase, order.progress_key, uid, tries)
-    return replace(order, spec=replace(order.spec, name=name))

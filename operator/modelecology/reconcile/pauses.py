@@ -17,7 +17,7 @@ WAIT_SECONDS = 30.0
 ENVIRONMENT_SECONDS = 3.0
 LONGEST_SECONDS = 3600.0
 MOMENT_SECONDS = 2.0
-SETTLED = (Reason.SERVING, Reason.RETIRED, Reason.SHADOW_HELD)
+SETTLED = (Reason.SERVING, Reason.RETIRED, Reason.SHADOW_HELD, Reason.AWAITING_APPROVAL)
 
 
 def stands_alone(state: State, verdict: Verdict | Wait) -> bool:

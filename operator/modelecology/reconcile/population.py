@@ -88,7 +88,7 @@ async def _write_waiting(runtime: Runtime, key: WorkKey, wait: Wait) -> None:
 def _missing(error: SuiteMissing | LogBroken) -> Wait:
     if isinstance(error, SuiteMissing):
         return Wait(Reason.SUITE_NOT_FOUND, f"spec.suiteRef names {error}, which does not exist.")
-    return Wait(Reason.LOG_BROKEN, f"{error}.")
+    return Wait(error.reason, f"{error}.")
 
 
 async def _evaluating(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:

@@ -25,7 +25,7 @@ from .boards import EngineView, Standing
 from .conditions import said, with_remedy
 from .frame import Asked, Frame
 from .metrics import SPECIALISTS
-from .observe import resident_bytes, rivals
+from .rivals import resident_bytes, rivals
 from .runtime import Runtime
 from .status import ledger_of, write
 
@@ -34,7 +34,7 @@ _MOST_ENDPOINTS = 16  # as the CRD says; those that leave come last
 
 def waiting_status(before: Population, wait: Wait, now: datetime) -> PopulationStatus:
     """Write the status of a population that cannot be judged yet, keeping what was known."""
-    message = with_remedy(wait.reason, wait.message)
+    message = with_remedy(wait.reason, wait.message, before.metadata.name)
     generation = before.metadata.generation
     known = before.status.conditions
     states = (
@@ -63,7 +63,9 @@ def population_status(
     generation = before.metadata.generation
     reason = str(wait.reason) if wait else str(Reason.READY)
     message = (
-        with_remedy(reason, wait.message) if wait else "The suite is evaluated and every engine answers."
+        with_remedy(reason, wait.message, frame.name)
+        if wait
+        else "The suite is evaluated and every engine answers."
     )
     working = wait is not None and wait.reason in (Reason.BASELINE_RUNNING, Reason.QUEUED)
     states = (

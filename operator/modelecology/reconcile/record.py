@@ -33,12 +33,11 @@ def entry_of(
     evidence: str | None,
     *,
     now: datetime,
-    actor: str = OPERATOR,
 ) -> Entry:
     """Turn a verdict into the next entry; its place in the chain is filled in by the log."""
     cost = verdict.cost + extra
     return replace(
-        bare_entry(frame.name, frame.log, subject, verdict, now=now, actor=actor),
+        bare_entry(frame.name, frame.log, subject, verdict, now=now),
         checks=tuple(_bounded(check) for check in verdict.checks[:64]),
         scorecard=verdict.scorecard,
         premises=Premises(frame.policy_digest, frame.suite_digest, evidence, frame.code),
@@ -55,7 +54,6 @@ def bare_entry(
     verdict: Verdict,
     *,
     now: datetime,
-    actor: str = OPERATOR,
 ) -> Entry:
     """Give what every entry says; a deletion says no more, since nothing was weighed for it."""
     edge = verdict.transition
@@ -69,7 +67,7 @@ def bare_entry(
         to=edge.target,
         outcome=verdict.outcome,
         reason=str(verdict.reason),
-        actor=actor,
+        actor=verdict.actor or OPERATOR,
         previous=log.digest,
         message=_cut(verdict.message, 2048),
     )

@@ -29,15 +29,14 @@ from .frame import Frame
 from .missing import wait_for_frame
 from .observe import Observer, Sight
 from .pauses import ENVIRONMENT_SECONDS, MOMENT_SECONDS, is_passing, may_run, pause, stands_alone
+from .people import retry_asked
 from .queue import WorkKey
-from .record import OPERATOR, entry_of, record, subject_of
+from .record import entry_of, record, subject_of
 from .runtime import PopulationMissing, Runtime, SuiteMissing
 from .status import PROGRESS_SECONDS, specialist_status, unmoved, write
 from .trouble import ENVIRONMENT
 
-RETRY_ANNOTATION = "modelecology.io/retry"
 _MOST_STEPS = 24
-_ACTOR_LIMIT = 200
 _LOG = logging.getLogger(__name__)
 
 
@@ -128,13 +127,12 @@ class _Trial:
         wanted = self._specialist.spec.lifecycle.target
         now, window = self._runtime.now(), frame.policy.undo_window
         due = succession(observer.log, observer.record.revision, now, window, wanted)
-        actor = OPERATOR
-        asked = self._specialist.metadata.annotations.get(RETRY_ANNOTATION, "")[:_ACTOR_LIMIT]
-        if due is None and asked and asked != observer.log.retried_by and observer.record.state in STOPPED:
-            due, actor = (observer.record, retry(observer.record, asked)), asked
+        asked = retry_asked(self._specialist, observer.log)
+        if due is None and asked and observer.record.state in STOPPED:
+            due = (observer.record, retry(observer.record, asked))
         if due is None:
             return False
-        await self._record_other(frame, observer, *due, actor)
+        await self._record_other(frame, observer, *due)
         if due[0].revision != observer.record.revision:
             await end_jobs(self._runtime, frame, observer, due[0])
         return True
@@ -165,10 +163,9 @@ class _Trial:
         observer: Observer,
         revision: RevisionRecord,
         verdict: Verdict,
-        actor: str = OPERATOR,
     ) -> None:
         subject = subject_of(observer.log.name, self._specialist.metadata.uid, revision)
-        entry = entry_of(frame, subject, verdict, Cost(), None, now=self._runtime.now(), actor=actor)
+        entry = entry_of(frame, subject, verdict, Cost(), None, now=self._runtime.now())
         await record(self._runtime, frame, entry)
         self._runtime.wake(*self._where)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from modelecology.api.meta import Condition, ConditionType
 from modelecology.api.population import Ledger, Population, PopulationStatus, Tip
-from modelecology.api.reasons import Reason, named
+from modelecology.api.reasons import Mover, Reason, mover, named
 from modelecology.api.specialist import (
     Progress,
     RevisionStatus,
@@ -79,10 +79,13 @@ def _conditions(
         reason = record.reason
         if verdict is not None and verdict.subject.revision == record.revision and verdict.message:
             message = verdict.message
-    message = with_remedy(reason, message)
+    message = with_remedy(reason, message, before.metadata.name)
     ready = _is_ready(record, wait, before.spec.lifecycle.target)
     degraded = _is_degraded(record, wait)
-    moving = not (ready or degraded) and (record.state in _MOVING or wait.reason is Reason.BASELINE_RUNNING)
+    # What a person has to move does not move by itself.
+    at_it = mover(wait.reason) is Mover.NOBODY
+    busy = record.state in _MOVING or wait.reason is Reason.BASELINE_RUNNING
+    moving = at_it and busy and not (ready or degraded)
     states = (
         (ConditionType.READY, ready),
         (ConditionType.PROGRESSING, moving),

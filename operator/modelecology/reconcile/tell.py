@@ -6,6 +6,7 @@ import logging
 
 from modelecology.api.meta import Condition, ConditionType
 from modelecology.api.population import Population, PopulationStatus
+from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Specialist, SpecialistStatus
 from modelecology.governance.lifecycle import STOPPED
 from modelecology.kube.cluster import EventText, Kind
@@ -47,8 +48,10 @@ def tell_trouble(
     if known is not None and known.reason == now.reason:
         return
     meta = before.metadata
-    _LOG.warning("%s %s/%s: %s: %s", kind.kind, meta.namespace, meta.name, now.reason, now.message)
-    event = EventText(True, now.reason, "Wait", now.message)
+    asked = now.reason == Reason.AWAITING_APPROVAL
+    level = logging.INFO if asked else logging.WARNING
+    _LOG.log(level, "%s %s/%s: %s: %s", kind.kind, meta.namespace, meta.name, now.reason, now.message)
+    event = EventText(not asked, now.reason, "Wait", now.message)
     tell(runtime, kind, meta.namespace, meta.name, uid=meta.uid, event=event)
 
 

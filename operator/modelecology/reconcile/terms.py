@@ -79,6 +79,7 @@ def policy(population: Population) -> Policy:
         max_rank=spec.serving.capacity.max_rank,
         replicas=len(spec.serving.endpoints),
         retries=spec.jobs.retries,
+        manual=rules.promotion.mode == "Manual",
     )
 
 

@@ -20,6 +20,7 @@ OUTSIDE = (
     Reason.ARTIFACT_CORRUPT,
     Reason.ARTIFACT_MISSING,
     Reason.LOG_BROKEN,
+    Reason.DECISION_NAME_TAKEN,
     Reason.POPULATION_NOT_FOUND,
     Reason.SUITE_NOT_FOUND,
     Reason.TASK_NOT_IN_SUITE,
@@ -36,5 +37,5 @@ OUTSIDE = (
     Reason.DEADLINE_EXCEEDED,
     Reason.INTERNAL_ERROR,
 )
-# As above, and told as well, though nothing is wrong: somebody may want to make room.
-TOLD = (*OUTSIDE, Reason.BUDGET_SPENT, Reason.CAPACITY_FULL)
+# As above, and told as well, though nothing is wrong: somebody may want to make room, or is asked.
+TOLD = (*OUTSIDE, Reason.BUDGET_SPENT, Reason.CAPACITY_FULL, Reason.AWAITING_APPROVAL)

@@ -1,0 +1,67 @@
+"""The live revisions of a population: who serves which task today, and how well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelecology.api.vocabulary import State
+from modelecology.governance.facts import RevisionRecord
+from modelecology.store import StoreError
+
+from .frame import Asked, Frame
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A live revision of the population: its record, its task, and the log's name for its artifact."""
+
+    record: RevisionRecord
+    specialist: str
+    task: str
+    quality: float
+
+
+def rivals(frame: Frame) -> tuple[Rival, ...]:
+    """List the live revisions of the population."""
+    found = []
+    for specialist in frame.log.specialists.values():
+        for record in specialist.in_state(State.LIVE):
+            if record.scorecard is not None:
+                card = record.scorecard
+                found.append(Rival(record, specialist.name, card.task, card.score))
+    return tuple(found)
+
+
+def resident_bytes(frame: Frame, key: str) -> int:
+    """Say how large an adapter is in memory; one that is not in the store counts nothing."""
+    try:
+        weights = frame.store.manifest(key).files.get(WEIGHTS)
+    except StoreError:
+        return 0
+    return weights.size if weights else 0
+
+
+def results_due(frame: Frame, attempts: int = 0) -> tuple[Asked, ...]:
+    """List the results to make next, all of one model: the generalist's first, then each live specialist's.
+
+    After a failure it is the turn of the next one, so that one which always fails keeps nobody waiting.
+    Raises StoreError.
+    """
+    baseline = frame.unfinished(frame.baseline())
+    if baseline:
+        return baseline
+    wanted = (asked for rival in rivals(frame) for asked in _of_rival(frame, rival))
+    missing = [asked for asked in wanted if frame.unfinished((asked,))]
+    return (missing[attempts % len(missing)],) if missing else ()
+
+
+def _of_rival(frame: Frame, rival: Rival) -> tuple[Asked, ...]:
+    if frame.suite.spec.task(rival.task) is None:
+        return ()
+    record = rival.record
+    return (
+        Asked(rival.task, "Main", record.key),
+        Asked(rival.task, "Shadow", record.key, record.served_name),
+    )
