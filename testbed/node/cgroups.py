@@ -9,6 +9,9 @@ from pathlib import Path
 from testbed.node.kubelet import CGROUP
 
 _CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+# A group weighs as much as one process, and all pods are in this one: on a busy machine their probes
+# and Ray's own watchdogs would run out of time.
+_WEIGHTS = {"cpu.shares": "65536", "cpu.weight": "10000"}
 
 
 def make() -> None:
@@ -25,6 +28,9 @@ def make() -> None:
             # In v1 a new group has no processor and no memory to run on until it is told.
             if (folder / name).exists() and not (hierarchy / "cgroup.subtree_control").exists():
                 (folder / name).write_text((hierarchy / name).read_text())
+        for name, weight in _WEIGHTS.items():
+            if (folder / name).exists():
+                (folder / name).write_text(weight)
 
 
 def processes() -> set[int]:

@@ -131,6 +131,14 @@ class NodeCluster(ControlPlane, PodCluster):
     def load_image(self, tar: Path) -> tuple[str, ...]:
         return self._parts.containers.load(tar)
 
+    def has_image(self, name: str) -> bool:
+        """Whether pods can use an image of this name."""
+        return self._parts.containers.has(name)
+
+    def forget_older_images(self, name: str) -> None:
+        """Forget the other images of the same repository."""
+        self._parts.containers.forget_older(name)
+
     def kill_kubelet(self) -> None:
         """SIGKILL kubelet; its pods go on."""
         self._process("kubelet").kill()

@@ -113,6 +113,17 @@ class Containers:
             raise NodeProgramFailed(f"containerd does not show {', '.join(names)} to kubelet. See its log.")
         return names
 
+    def has(self, name: str) -> bool:
+        """Whether pods can use an image of this name."""
+        return _KNOWN_LABEL in self._labels().get(name, "")
+
+    def forget_older(self, name: str) -> None:
+        """Forget the other images of the same repository: each may hold gigabytes."""
+        repository = name.rpartition(":")[0]
+        older = [n for n in self._labels() if n != name and n.rpartition(":")[0] == repository]
+        if older:
+            self._ctr("images", "rm", "--sync", *older)
+
     def remove_all(self) -> int:
         """Forget every container, running ones excepted; how many there were."""
         found = self._ctr("containers", "ls", "--quiet").split()
