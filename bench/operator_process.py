@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 from bench.desk import MOST_MEMBERS
-from modelecology.app import operate, parse, set_up_logs
+from modelecology.api.population import Population
+from modelecology.app import operate, set_up_logs
 from modelecology.engines.double import EngineDouble
 from modelecology.engines.port import Engine
 from modelecology.jobs.double import InMemoryRunner
+from modelecology.options import parse
 
 
 def main() -> None:
@@ -24,7 +26,7 @@ def main() -> None:
     set_up_logs(options.json_logs)
     runner = InMemoryRunner(directory=Path(state))
 
-    def open_engine(endpoint: str) -> Engine:
+    def open_engine(_population: Population, endpoint: str) -> Engine:
         return EngineDouble(endpoint, capacity=MOST_MEMBERS + 1)
 
     sys.exit(asyncio.run(operate(options, lambda _population: runner, open_engine)))

@@ -81,7 +81,8 @@ class Playbook:
 
     def _newest(self, store: ArtifactStore, artifacts: Path, name: str) -> str:
         """Find what an engine serves under a specialist's name: the last one that was trained."""
-        keys = sorted(artifacts.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        # By the attempt's time: archiving and restoring touches the artifact's own folder.
+        keys = sorted(artifacts.glob("*"), key=_attempted, reverse=True)
         for key in keys:
             if (
                 store.commit_of(key.name) is not None
@@ -102,6 +103,10 @@ def _make(store: ArtifactStore, intent: TrainIntent | ImportIntent) -> None:
             attempt.commit("Train", {**meta, "seed": intent.recipe.seed}, _COST)
         else:
             attempt.commit("Import", meta, _COST)
+
+
+def _attempted(artifact: Path) -> float:
+    return max((each.stat().st_mtime for each in artifact.glob("attempt-*")), default=0.0)
 
 
 def _rows(path: Path) -> list[str]:

@@ -2,6 +2,11 @@
 
 import signal
 
+import pytest
+
+# It is no test module itself, so its assertions would be told without their values.
+pytest.register_assert_rewrite("tests.jobs.runner_contract")
+
 pytest_plugins = ["testbed.fixtures", "testbed.node.fixtures"]
 
 

@@ -5,25 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from modelecology.app import STUCK_SECONDS, JsonFormatter, alive, parse
+from modelecology.app import EXIT_DEAF, STUCK_SECONDS, JsonFormatter, _first_end, alive, main
+from modelecology.kube.cluster import POPULATION
 from modelecology.kube.watches import EndlessBackoffs
 from modelecology.reconcile.queue import WorkKey
 from tests.reconcile.stage import NAMESPACE, Stage
-
-
-def test_options_come_from_the_command_line_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODELECOLOGY_NAMESPACES", "a,b")
-    monkeypatch.setenv("MODELECOLOGY_HEALTH_PORT", "9999")
-    found = parse([])
-    assert found.namespaces == ("a", "b")
-    assert found.health_port == 9999
-    monkeypatch.delenv("MODELECOLOGY_NAMESPACES")
-    assert parse(["--namespace", "c"]).namespaces == ("c",)
-    assert parse([]).namespaces == ()
 
 
 def test_pauses_between_tries_of_a_watch_never_end() -> None:
@@ -53,3 +45,37 @@ async def test_it_is_alive_while_the_queue_moves_and_its_watches_run(tmp_path: P
     await asyncio.wait({watch})
     assert alive(stage.runtime).text.startswith("ended: job-watch")
     await stage.runtime.close()
+
+
+async def test_a_watch_that_ends_ends_the_process_unless_nobody_needs_it_any_more(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    await stage.apply_desk(stage.manifests.specialist("dates", "dates", 0.6))
+    (before,) = stage.runtime.watches()
+    stop = asyncio.Event()
+    ending = asyncio.create_task(_first_end([asyncio.create_task(stop.wait())], stage.runtime, stop))
+    await asyncio.sleep(0)
+    jobs = {"ray": {"address": "http://127.0.0.1:3"}}
+    await stage.cluster.patch(POPULATION, NAMESPACE, "desk", {"spec": {"jobs": jobs}})
+    (desk,) = stage.runtime.cache.populations()
+    stage.runtime.runner(desk)
+    await asyncio.wait({before})
+    (after,) = stage.runtime.watches()
+    assert (after.done(), ending.done()) == (False, False)
+    after.cancel()
+    assert await ending == EXIT_DEAF
+    await stage.runtime.close()
+
+
+def test_an_operator_that_does_not_know_the_code_of_its_jobs_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.delenv("MODELECOLOGY_JOB_CODE", raising=False)
+    monkeypatch.setattr(sys, "argv", ["modelecology-operator", "--namespace", "a"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "Give --job-code" in capsys.readouterr().err

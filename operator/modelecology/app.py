@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from modelecology import __version__
-from modelecology.api.population import Population
-from modelecology.engines.port import Engine
-from modelecology.engines.vllm import VllmEngine
-from modelecology.jobs.code import code_digest
-from modelecology.jobs.port import JobRunner
-from modelecology.jobs.ray_jobs import RayJobsRunner, token_from_file
+from modelecology import opening
 from modelecology.kube.cache import InvalidObject, ObjectCache
 from modelecology.kube.cluster import ApiCluster, Body, Kind
 from modelecology.kube.errors import KubeError
 from modelecology.kube.health import Answer, serve_health
-from modelecology.kube.watchdog import EVERY_SECONDS, KINDS, DeafWatch, Watchdog
+from modelecology.kube.watchdog import KINDS, DeafWatch, Watchdog
 from modelecology.kube.watches import EXITING_SECONDS, run_watches, watch_registry
+from modelecology.options import CodeUnknown, Options, code_of_jobs, parse
+from modelecology.reconcile.lines import Runners
 from modelecology.reconcile.metrics import REGISTRY
 from modelecology.reconcile.queue import WorkQueue
-from modelecology.reconcile.runtime import Engines, Runners, Runtime
+from modelecology.reconcile.release import release_all
+from modelecology.reconcile.runtime import Engines, Runtime
 from modelecology.reconcile.worker import seen, work
 
 _LOG = logging.getLogger("modelecology")
 EXIT_DEAF = 70
 STUCK_SECONDS = 300.0
 _START_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says."""
-
-    namespaces: tuple[str, ...]
-    health_host: str
-    health_port: int
-    secrets: Path
-    job_python: str
-    workers: int
-    json_logs: bool
-    watchdog_seconds: float
 
 
 class Watching:
@@ -80,35 +59,12 @@ class Watching:
         seen(self._runtime, kind, namespace, name)
 
 
-def ray_runners(options: Options) -> Runners:
-    """Open runners on Ray; a token is read from the mounted Secret at each request, so it can be rotated."""
-
-    def open_runner(population: Population) -> JobRunner:
-        ray = population.spec.jobs.ray
-        token = None
-        if ray.token_secret_ref is not None:
-            path = (
-                options.secrets
-                / population.metadata.namespace
-                / ray.token_secret_ref.name
-                / ray.token_secret_ref.key
-            )
-            token = token_from_file(str(path))
-        return RayJobsRunner(ray.address, token, options.job_python)
-
-    return open_runner
-
-
-def open_engine(endpoint: str) -> Engine:
-    """Open an engine that speaks vLLM's API."""
-    return VllmEngine(endpoint)
-
-
 async def operate(options: Options, runners: Runners, engines: Engines, code: str | None = None) -> int:
     """Run the operator until it is told to stop, or until a part of it has died; gives the exit code.
 
-    `code` is the digest of the workloads' code, which is computed if it is left out.
+    `code` is the digest of the workloads' code; without it the options say. Raises CodeUnknown, KubeError.
     """
+    code = code or code_of_jobs(options)
     stop, ready = asyncio.Event(), asyncio.Event()
     _stop_on_signals(stop)
     runtime = Runtime(
@@ -117,8 +73,9 @@ async def operate(options: Options, runners: Runners, engines: Engines, code: st
         queue=WorkQueue(time.monotonic),
         open_runner=runners,
         open_engine=engines,
+        open_store=opening.stores(options),
         now=lambda: datetime.now(UTC),
-        code=code or code_digest(),
+        code=code,
     )
     async with _probes(options, runtime, ready):
         try:
@@ -204,6 +161,8 @@ async def _first_end(parts: list[asyncio.Task[Any]], runtime: Runtime, stop: asy
     while True:
         watches = runtime.watches()
         done, _ = await asyncio.wait((*parts, *watches), timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+        # The watch of a runner that nobody uses any more may end.
+        done -= set(watches) - set(runtime.watches())
         if not done:
             continue
         if stop.is_set():
@@ -215,7 +174,10 @@ async def _first_end(parts: list[asyncio.Task[Any]], runtime: Runtime, stop: asy
                 _LOG.error("%s; the process ends so that its successor watches anew", error)
             else:
                 _LOG.error(
-                    "%s ended (%s); the process ends too", part.get_name(), error or "without an error"
+                    "%s ended (%s); the process ends too",
+                    part.get_name(),
+                    error or "without an error",
+                    exc_info=error,
                 )
         return EXIT_DEAF
 
@@ -259,47 +221,15 @@ def set_up_logs(json_logs: bool) -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
 
 
-def parse(arguments: list[str] | None = None) -> Options:
-    """Read the command line; each option has an environment variable too."""
-    parser = argparse.ArgumentParser(prog="modelecology-operator", description="The Model Ecology operator.")
-    env = os.environ.get
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument(
-        "--namespace",
-        action="append",
-        default=[n for n in (env("MODELECOLOGY_NAMESPACES") or "").split(",") if n],
-        help="namespace to watch; may be repeated; all of them if it is left out",
-    )
-    parser.add_argument("--health-host", default=env("MODELECOLOGY_HEALTH_HOST", "0.0.0.0"))
-    parser.add_argument("--health-port", type=int, default=int(env("MODELECOLOGY_HEALTH_PORT", "8080")))
-    parser.add_argument(
-        "--secrets",
-        type=Path,
-        default=Path(env("MODELECOLOGY_SECRETS", "/var/run/secrets/modelecology")),
-        help="directory where Secrets are mounted, as NAMESPACE/NAME/KEY",
-    )
-    parser.add_argument(
-        "--job-python", default=env("MODELECOLOGY_JOB_PYTHON", "python"), help="Python where the jobs run"
-    )
-    parser.add_argument("--workers", type=int, default=int(env("MODELECOLOGY_WORKERS", "8")))
-    parser.add_argument("--json-logs", action="store_true", default=env("MODELECOLOGY_JSON_LOGS") == "true")
-    parser.add_argument(
-        "--watchdog-seconds",
-        type=float,
-        default=float(env("MODELECOLOGY_WATCHDOG_SECONDS", str(EVERY_SECONDS))),
-        help="how often the watches are compared with a list of everything",
-    )
-    found = parser.parse_args(arguments)
-    return Options(
-        namespaces=tuple(found.namespace),
-        health_host=found.health_host,
-        health_port=found.health_port,
-        secrets=found.secrets,
-        job_python=found.job_python,
-        workers=found.workers,
-        json_logs=found.json_logs,
-        watchdog_seconds=found.watchdog_seconds,
-    )
+async def release(options: Options) -> int:
+    """Take the finalizer off everything that the operator holds, and say so; gives the exit code."""
+    cluster = await ApiCluster.connect()
+    try:
+        async for released in release_all(cluster, options.namespaces):
+            print(f"released {released}", flush=True)
+    finally:
+        await cluster.close()
+    return 0
 
 
 def main() -> None:
@@ -307,8 +237,10 @@ def main() -> None:
     options = parse()
     set_up_logs(options.json_logs)
     try:
-        sys.exit(asyncio.run(operate(options, ray_runners(options), open_engine)))
-    except (KubeError, OSError) as error:
+        if options.release_finalizers:
+            sys.exit(asyncio.run(release(options)))
+        sys.exit(asyncio.run(operate(options, opening.runners(options), opening.engines(options))))
+    except (KubeError, OSError, CodeUnknown) as error:
         _LOG.error("the operator cannot start: %s", error)
         sys.exit(1)
 

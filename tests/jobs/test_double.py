@@ -74,7 +74,7 @@ async def test_the_effect_decides_how_the_job_ends() -> None:
     status = await double.status("train-a")
     assert status is not None
     assert (status.phase, status.failure, status.message) == (JobPhase.Failed, _FAILURE, _FAILURE.message)
-    await double.forget("train-a")
+    double.lose("train-a")
     await double.submit(_SPEC)
     double.finish()
     assert await _phase(double) is JobPhase.Succeeded

@@ -106,7 +106,15 @@ async def test_a_killed_head_is_unavailable_and_a_new_one_knows_no_jobs(
             await runner.submit(JobSpec("train-a", "{}", cpus=1))
         cluster.revive()
         assert await runner.status("train-a") is None
-        await runner.submit(JobSpec("train-a", "{}", cpus=1))
+
+        async def submitted() -> bool:
+            try:
+                await runner.submit(JobSpec("train-a", "{}", cpus=1))
+            except RunnerUnavailable:  # a head that has just started may have no agent yet
+                return False
+            return True
+
+        await until(submitted)
 
         async def running() -> bool:
             status = await runner.status("train-a")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import cast
@@ -15,9 +14,9 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelecology.jobs import ray_jobs
 from modelecology.jobs.port import JobFailure, JobPhase, JobSpec, RunnerRefused, RunnerUnavailable
-from modelecology.jobs.ray_jobs import RayJobsRunner, last_run_of, token_from_file, unexpanded
+from modelecology.jobs.ray_entry import unexpanded
+from modelecology.jobs.ray_jobs import RayJobsRunner, last_run_of, token_from_file
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _SPEC = JobSpec("train-a", '{"kind":"Train"}', cpus=1.5, gpus=0.5, memory_bytes=1 << 30)
@@ -299,18 +298,6 @@ async def test_a_broken_token_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(RunnerRefused, match="tokenSecretRef") as caught:
         await runner.status("train-a")
     assert not token or token not in str(caught.value)
-
-
-async def test_forgetting_waits_until_ray_has_let_go_of_the_name(
-    ray: Ray, runner: RayJobsRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_jobs, "SETTLE_SECONDS", 0.2)
-    ended = time.time()
-    ray.on("GET /api/jobs/train-a", body=_details("SUCCEEDED", end_time=int(ended * 1000)))
-    ray.on("DELETE /api/jobs/train-a", body={"deleted": True})
-    await runner.forget("train-a")
-    assert time.time() - ended >= 0.19
-    assert ray.requests[-1][0] == "DELETE /api/jobs/train-a"
 
 
 @given(

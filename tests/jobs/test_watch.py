@@ -11,7 +11,7 @@ import pytest
 
 from modelecology.jobs.double import InMemoryRunner
 from modelecology.jobs.port import JobFailure, JobSpec, RunnerError, RunnerRefused, RunnerUnavailable
-from modelecology.jobs.watch import JobWatch
+from modelecology.jobs.watch import PROBE_SECONDS, JobWatch
 
 _LIMIT_SECONDS = 10.0
 
@@ -51,6 +51,26 @@ class FakeClock:
         self.now = end
 
 
+class TellingRunner(InMemoryRunner):
+    """A double that tells of changes, when the test says so, and need not be asked often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners: list[Callable[[str], None]] = []
+
+    @property
+    def ask_seconds(self) -> float:
+        return 30.0
+
+    async def changes(self, changed: Callable[[str], None]) -> None:
+        self.listeners.append(changed)
+        await asyncio.Event().wait()
+
+    def tell(self, name: str) -> None:
+        for listener in self.listeners:
+            listener(name)
+
+
 @dataclass
 class Scene:
     """A watch at work, and what it reported."""
@@ -61,17 +81,19 @@ class Scene:
     changes: list[tuple[str, float]]
     news: list[RunnerError | None]
 
-    async def submit(self, name: str, committed: Callable[[], bool] = lambda: False) -> None:
+    async def submit(
+        self, name: str, committed: Callable[[], bool] = lambda: False, every: float = PROBE_SECONDS
+    ) -> None:
         await self.runner.submit(JobSpec(name, "{}", cpus=1))
-        self.watch.watch(name, committed)
+        self.watch.watch(name, committed, every)
 
     def asked(self, name: str) -> int:
         return self.runner.calls("status", name)
 
 
 @asynccontextmanager
-async def _scene() -> AsyncIterator[Scene]:
-    runner, clock = InMemoryRunner(), FakeClock()
+async def _scene(runner: InMemoryRunner | None = None) -> AsyncIterator[Scene]:
+    runner, clock = runner or InMemoryRunner(), FakeClock()
     changes: list[tuple[str, float]] = []
     news: list[RunnerError | None] = []
     watch = JobWatch(
@@ -97,7 +119,7 @@ async def test_a_commit_is_noticed_at_the_next_look_without_asking_the_runner() 
         assert scene.changes == []
         committed.set()
         await scene.clock.advance(0.1)
-        assert scene.changes == [("train-a", 0.4)]
+        assert scene.changes == [("train-a", 0.36)]
         assert scene.asked("train-a") == 0
 
 
@@ -186,7 +208,7 @@ async def test_a_commit_is_noticed_while_the_runner_is_down() -> None:
         await scene.clock.advance(5.05)
         committed.set()
         await scene.clock.advance(0.1)
-        assert scene.changes == [("train-a", 5.1)]
+        assert scene.changes == [("train-a", 5.06)]
 
 
 async def test_a_store_that_cannot_be_asked_is_logged_once_and_does_not_stop_the_watch(
@@ -239,6 +261,74 @@ async def test_an_outage_is_not_over_because_nobody_asks() -> None:
         await _everybody_waits()
         assert isinstance(scene.watch.error, RunnerUnavailable)
         assert len(scene.news) == 1
+
+
+async def test_a_store_that_is_dear_to_look_into_is_looked_into_less_often() -> None:
+    looks = {"file": 0, "bucket": 0}
+
+    def look(where: str) -> bool:
+        looks[where] += 1
+        return False
+
+    async with _scene() as scene:
+        await scene.submit("train-a", lambda: look("file"))
+        await scene.submit("train-b", lambda: look("bucket"), every=0.25)
+        await scene.clock.advance(9.999)
+        # Each look is late by less than one of the short intervals.
+        assert (looks["file"], looks["bucket"]) == (500, 39)
+
+
+async def test_a_change_that_is_told_is_asked_about_at_once() -> None:
+    runner = TellingRunner()
+    async with _scene(runner) as scene:
+        await scene.submit("train-a")
+        runner.fail("train-a", JobFailure("DataEmpty", "No rows.", retry=False))
+        runner.finish("train-a")
+        await scene.clock.advance(1.0)
+        assert scene.changes == []
+        runner.tell("train-a")
+        runner.tell("train-nobody")
+        await _everybody_waits()
+        assert scene.changes == [("train-a", 1.0)]
+        assert runner.calls("status", "train-a") == 1
+
+
+async def test_a_runner_that_tells_is_asked_seldom_besides() -> None:
+    runner = TellingRunner()
+    async with _scene(runner) as scene:
+        await scene.submit("train-a")
+        await scene.clock.advance(29.0)
+        assert scene.asked("train-a") == 0
+        runner.lose("train-a")
+        await scene.clock.advance(2.0)
+        assert scene.changes == [("train-a", 30.0)]
+
+
+async def test_a_change_that_is_told_during_an_outage_is_asked_about_until_there_is_an_answer() -> None:
+    runner = TellingRunner()
+    async with _scene(runner) as scene:
+        await scene.submit("train-a")
+        await scene.clock.advance(0.5)
+        runner.finish("train-a")
+        runner.go_down()
+        runner.tell("train-a")
+        await _everybody_waits()
+        assert [type(each) for each in scene.news] == [RunnerUnavailable]
+        await scene.clock.advance(2.5)
+        runner.come_back()
+        await scene.clock.advance(1.0)
+        assert scene.changes == [("train-a", 3.5)]
+        assert scene.watch.error is None
+
+
+async def test_a_fault_in_what_tells_of_changes_ends_the_watch() -> None:
+    class Broken(InMemoryRunner):
+        async def changes(self, changed: Callable[[str], None]) -> None:
+            raise LookupError("a fault")
+
+    with pytest.raises(ExceptionGroup) as ended:
+        await JobWatch(Broken(), lambda _name: None, clock=FakeClock()).run()
+    assert ended.group_contains(LookupError)
 
 
 async def _everybody_waits() -> None:

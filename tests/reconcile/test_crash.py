@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Callable
@@ -69,8 +70,10 @@ def end_state(desk: Desk) -> dict[str, Any]:
     found["engine"] = desk.engine.adapters()
     found["trainings"] = len([n for n in desk.runner.names() if n.startswith("train-")])
     store = desk.manifests.directory / "store"
-    found["artifacts"] = sorted(p.parent.name for p in store.glob("artifacts/*/commit.json"))
-    found["archive"] = sorted(p.parent.name for p in store.glob("archive/*/commit.json"))
+    told = {p.parent.name: json.loads(p.read_text()) for p in store.glob("artifacts/*/commit.json")}
+    standing = {key: commit.get("standing", "") for key, commit in told.items()}
+    found["artifacts"] = sorted(key for key, where in standing.items() if not where)
+    found["archive"] = sorted(key for key, where in standing.items() if where == "Archived")
     return found
 
 

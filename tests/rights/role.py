@@ -33,11 +33,27 @@ def rules() -> list[dict[str, Any]]:
     return found
 
 
+def kuberay_rules() -> list[dict[str, Any]]:
+    """Read the rules that are added for jobs of KubeRay."""
+    path = REPOSITORY / "manifests/components/kuberay/kustomization.yaml"
+    component = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return [step["value"] for patch in component["patches"] for step in yaml.safe_load(patch["patch"])]
+
+
 def rights() -> tuple[Right, ...]:
-    """Take the rules apart."""
+    """Take the rules of the Role apart."""
+    return _apart(rules())
+
+
+def kuberay_rights() -> tuple[Right, ...]:
+    """Take those for KubeRay apart."""
+    return _apart(kuberay_rules())
+
+
+def _apart(found: list[dict[str, Any]]) -> tuple[Right, ...]:
     return tuple(
         Right(group, resource, verb)
-        for rule in rules()
+        for rule in found
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
@@ -49,7 +65,7 @@ def grant(cluster: Cluster, namespace: str, granted: tuple[Right, ...]) -> str:
     rule = [{"apiGroups": [r.group], "resources": [r.resource], "verbs": [r.verb]} for r in granted]
     subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT}
-    objects = [
+    objects: list[dict[str, Any]] = [
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": rule},
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",

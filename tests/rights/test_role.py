@@ -71,7 +71,7 @@ def test_without_one_right_of_the_role_the_operator_is_refused_just_that(
 ) -> None:
     granted = tuple(each for each in rights() if each != right)
     with operated(plane, tmp_path, granted) as watched:
-        assert holds_within(watched.refused, PATIENCE), watched.desk.story()
+        assert holds_within(lambda: bool(watched.refused()), PATIENCE), watched.desk.story()
         assert watched.refused() == {right}
 
 

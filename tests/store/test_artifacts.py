@@ -1,12 +1,12 @@
-"""What the store refuses, notices and proves."""
+"""What the store refuses, notices and proves, wherever it stands."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,37 +14,32 @@ from hypothesis import strategies as st
 
 from modelecology.store import (
     ArtifactCorrupt,
+    ArtifactKind,
     ArtifactMissing,
     ArtifactStore,
     Cost,
     Progress,
     StoreFormatUnknown,
-    StoreFull,
     StoreUnavailable,
 )
-from modelecology.store.artifacts import checked_name
+from modelecology.store.double import memory_objects
+from modelecology.store.markers import marker_place
+from modelecology.store.object_files import Objects
+from modelecology.store.records import checked_name
+
+from .conftest import Ground, in_memory, paths
 
 KEY = "b" * 64
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A store's root."""
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def store(root: Path) -> ArtifactStore:
-    """An empty store."""
-    return ArtifactStore.create(f"file://{root}")
-
-
-def put(store: ArtifactStore, key: str = KEY, content: bytes = b"weights") -> Path:
-    """Commit an artifact of one file and return its directory."""
+def put(
+    store: ArtifactStore, key: str = KEY, content: bytes = b"weights", kind: ArtifactKind = "Train"
+) -> str:
+    """Commit an artifact of one file and return its place in the store."""
     with store.begin(key) as attempt:
         attempt.write("adapter.bin", content)
-        attempt.commit("Train", {"n": 1}, Cost(cpu_seconds=2.0, tokens=3))
-    return Path(store.local_path(key))
+        commit = attempt.commit(kind, {"n": 1}, Cost(cpu_seconds=2.0, tokens=3))
+    return f"artifacts/{key}/{commit.attempt}"
 
 
 def test_a_commit_keeps_files_meta_and_cost(store: ArtifactStore) -> None:
@@ -56,6 +51,16 @@ def test_a_commit_keeps_files_meta_and_cost(store: ArtifactStore) -> None:
     assert manifest.cost == Cost(cpu_seconds=2.0, tokens=3)
 
 
+def test_what_one_committed_another_reads_at_once(ground: Ground) -> None:
+    place = put(ground.open())
+    other = ground.open()
+    assert other.read(KEY, "adapter.bin") == b"weights"
+    local = Path(other.local_path(KEY))
+    assert (local / "adapter.bin").read_bytes() == b"weights"
+    assert sorted(os.listdir(local)) == ["adapter.bin", "manifest.json"]
+    assert paths(ground) == [f"{place}/adapter.bin", f"{place}/manifest.json", f"artifacts/{KEY}/commit.json"]
+
+
 def test_an_uncommitted_key_has_no_commit_and_no_files(store: ArtifactStore) -> None:
     store.begin(KEY).write("adapter.bin", b"half")
     assert store.commit_of(KEY) is None
@@ -64,54 +69,59 @@ def test_an_uncommitted_key_has_no_commit_and_no_files(store: ArtifactStore) -> 
             ask(KEY)
 
 
-def test_a_failed_attempt_removes_itself(store: ArtifactStore, root: Path) -> None:
-    with suppress(ZeroDivisionError), store.begin(KEY) as attempt:
+def test_a_failed_attempt_removes_itself(ground: Ground) -> None:
+    with suppress(ZeroDivisionError), ground.open().begin(KEY) as attempt:
         attempt.write("adapter.bin", b"half")
         raise ZeroDivisionError
-    assert list((root / "artifacts" / KEY).iterdir()) == []
+    assert not Path(attempt.path).exists()
+    assert paths(ground) == []
 
 
-def test_a_changed_file_is_noticed_and_named(store: ArtifactStore) -> None:
-    (put(store) / "adapter.bin").write_bytes(b"WEIGHTS")
+def test_a_changed_file_is_noticed_and_named(ground: Ground) -> None:
+    ground.files.replace(f"{put(ground.open())}/adapter.bin", b"WEIGHTS")
     with pytest.raises(ArtifactCorrupt, match=r"adapter\.bin.*changed after its commit"):
-        store.verify(KEY)
+        ground.open().verify(KEY)
     with pytest.raises(ArtifactCorrupt, match=r"adapter\.bin"):
-        store.read(KEY, "adapter.bin")
+        ground.open().read(KEY, "adapter.bin")
 
 
-def test_a_lost_file_is_noticed_and_named(store: ArtifactStore) -> None:
-    (put(store) / "adapter.bin").unlink()
+def test_a_lost_file_is_noticed_and_named(ground: Ground) -> None:
+    ground.files.remove(f"{put(ground.open())}/adapter.bin")
     with pytest.raises(ArtifactCorrupt, match=r"adapter\.bin.*is missing"):
-        store.verify(KEY)
+        ground.open().verify(KEY)
 
 
-def test_an_added_file_is_noticed_and_named(store: ArtifactStore) -> None:
-    (put(store) / "extra.pkl").write_bytes(b"x")
+def test_an_added_file_is_noticed_and_named(ground: Ground) -> None:
+    ground.files.replace(f"{put(ground.open())}/extra.pkl", b"x")
     with pytest.raises(ArtifactCorrupt, match=r"extra\.pkl.*was not committed"):
-        store.verify(KEY)
+        ground.open().verify(KEY)
 
 
-def test_a_file_swapped_for_a_link_is_noticed(store: ArtifactStore, tmp_path: Path) -> None:
-    folder = put(store)
-    (tmp_path / "elsewhere").write_bytes(b"weights")
-    (folder / "adapter.bin").unlink()
-    (folder / "adapter.bin").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ArtifactCorrupt, match="not a regular file"):
-        store.verify(KEY)
-
-
-def test_a_changed_manifest_is_noticed(store: ArtifactStore) -> None:
-    path = put(store) / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b'"n":1', b'"n":2'))
+def test_a_changed_manifest_is_noticed(ground: Ground) -> None:
+    place = f"{put(ground.open())}/manifest.json"
+    seen = ground.files.look(place)
+    assert seen is not None
+    assert seen.content is not None
+    ground.files.replace(place, seen.content.replace(b'"n":1', b'"n":2'))
     with pytest.raises(ArtifactCorrupt, match="not what was committed"):
-        store.manifest(KEY)
+        ground.open().manifest(KEY)
 
 
-def test_a_broken_commit_marker_is_noticed(store: ArtifactStore, root: Path) -> None:
-    put(store)
-    (root / "artifacts" / KEY / "commit.json").write_text('{"attempt":"../../elsewhere"}')
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"attempt":"../../elsewhere"}',
+        b"{}",
+        b'{"standing":"Archived"}',
+        b'{"attempt":"attempt-' + b"0" * 32 + b'"}',
+        b"",
+    ],
+)
+def test_a_broken_commit_marker_is_noticed(ground: Ground, content: bytes) -> None:
+    put(ground.open())
+    ground.files.replace(marker_place(KEY), content)
     with pytest.raises(ArtifactCorrupt, match="commit marker"):
-        store.commit_of(KEY)
+        ground.open().commit_of(KEY)
 
 
 def test_a_link_among_the_files_of_an_attempt_is_refused(store: ArtifactStore, tmp_path: Path) -> None:
@@ -144,8 +154,9 @@ def test_a_name_that_is_accepted_stays_inside_its_directory(name: str) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 64, "a" * 63, "../" + "a" * 61, "A" * 64])
 def test_a_key_that_is_no_digest_is_refused(store: ArtifactStore, key: str) -> None:
-    with pytest.raises(ValueError, match="64 hex digits"):
-        store.commit_of(key)
+    for ask in (store.commit_of, store.begin, store.archive, store.restore, store.delete, store.progress):
+        with pytest.raises(ValueError, match="64 hex digits"):
+            ask(key)
 
 
 def test_archive_and_restore_keep_every_byte(store: ArtifactStore) -> None:
@@ -168,55 +179,129 @@ def test_an_archived_artifact_says_that_it_can_be_restored(store: ArtifactStore)
         store.manifest(KEY)
 
 
-def test_delete_proves_that_nothing_is_left(store: ArtifactStore, root: Path) -> None:
+def test_a_job_that_makes_what_is_archived_takes_it_back_into_use(ground: Ground) -> None:
+    first = put(ground.open())
+    ground.open().archive(KEY)
+    assert put(ground.open(), content=b"the same, made again") == first
+    assert ground.open().read(KEY, "adapter.bin") == b"weights"
+    assert not ground.open().is_archived(KEY)
+
+
+def test_a_look_that_was_made_before_a_change_does_not_hide_it(ground: Ground) -> None:
+    mine, theirs = ground.open(), ground.open()
+    put(mine)
+    assert theirs.commit_of(KEY) == mine.commit_of(KEY)
+    mine.archive(KEY)
+    assert theirs.commit_of(KEY) is None
+    assert theirs.is_archived(KEY)
+    mine.delete(KEY)
+    assert not theirs.is_archived(KEY)
+    put(mine, content=b"anew")
+    assert theirs.read(KEY, "adapter.bin") == b"anew"
+
+
+def test_delete_proves_that_nothing_is_left(ground: Ground) -> None:
+    store = ground.open()
     put(store)
     store.archive(KEY)
-    put(store)
     store.write_progress(KEY, Progress(1, 2))
     store.begin(KEY).write("half.bin", b"half")
+    ground.files.replace(f"artifacts/{KEY}/attempt-{'0' * 32}/half.bin", b"half")
     proof = store.delete(KEY)
     assert proof.freed_bytes > 14
-    assert [path for path in root.rglob("*") if KEY in str(path)] == []
+    assert paths(ground) == []
+    local = ground.files.local(f"artifacts/{KEY}")
+    assert local is None or not local.exists()
     assert store.delete(KEY).freed_bytes == 0
 
 
-def test_progress_is_overwritten_and_a_torn_record_is_none(store: ArtifactStore, root: Path) -> None:
+def test_what_is_being_deleted_is_neither_used_nor_committed_nor_restored(ground: Ground) -> None:
+    put(ground.open())
+    ground.files.replace(marker_place(KEY), b'{"standing":"Deleting"}')
+    store = ground.open()
+    assert store.commit_of(KEY) is None
+    assert store.is_archived(KEY)
+    store.archive(KEY)
+    with pytest.raises(StoreUnavailable, match="was removed while it was committed"):
+        put(store)
+    with pytest.raises(ArtifactMissing, match="not in the archive"):
+        store.restore(KEY)
+    assert paths(ground) == []
+    put(store)
+
+
+def test_progress_is_overwritten_and_a_torn_record_is_none(ground: Ground) -> None:
+    store = ground.open()
     assert store.progress(KEY) is None
     store.write_progress(KEY, Progress(1, 10, 0.5, 9.0, "Training"))
     store.write_progress(KEY, Progress(2, 10, 0.25, 8.0, "Training"))
     assert store.progress(KEY) == Progress(2, 10, 0.25, 8.0, "Training")
-    assert json.loads((root / "progress" / f"{KEY}.json").read_text())["etaSeconds"] == 8.0
-    (root / "progress" / f"{KEY}.json").write_text('{"st')
+    seen = ground.files.look(f"progress/{KEY}.json")
+    assert seen is not None
+    assert json.loads(seen.content or b"")["etaSeconds"] == 8.0
+    ground.files.replace(f"progress/{KEY}.json", b'{"st')
     assert store.progress(KEY) is None
 
 
-def test_a_missing_root_is_unavailable_and_never_looks_empty(tmp_path: Path) -> None:
-    store = ArtifactStore.open(f"file://{tmp_path / 'unmounted'}")
-    with pytest.raises(StoreUnavailable, match="create or mount it"):
-        store.commit_of(KEY)
-    with pytest.raises(StoreUnavailable):
-        store.begin(KEY)
-    assert StoreUnavailable.retry
-    (tmp_path / "unmounted").mkdir()
-    assert store.commit_of(KEY) is None
-
-
-def test_a_full_disk_is_told_as_such_and_leaves_nothing(
-    store: ArtifactStore, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_path: Path, _content: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(StoreFull, match="no space left"), store.begin(KEY) as attempt:
-            attempt.write("adapter.bin", b"x")
-    assert StoreFull.retry
-    assert list((root / "artifacts" / KEY).iterdir()) == []
-    put(store)
-
-
-def test_a_store_of_a_newer_version_is_refused(root: Path, store: ArtifactStore) -> None:
-    (root / "store.json").write_text('{"format":2}')
+def test_a_store_of_a_newer_version_is_refused(ground: Ground) -> None:
+    ground.files.replace("store.json", b'{"format":3}')
     with pytest.raises(StoreFormatUnknown, match="upgrade"):
-        ArtifactStore.open(f"file://{root}").begin(KEY)
+        ground.open().begin(KEY)
+
+
+def test_a_torn_store_record_is_told(ground: Ground) -> None:
+    ground.files.replace("store.json", b"{")
+    with pytest.raises(StoreUnavailable, match=r"store\.json cannot be read; restore it"):
+        ground.open().begin(KEY)
+
+
+def test_an_engine_finds_a_directory_where_it_is_and_a_bucket_where_it_is_mirrored(ground: Ground) -> None:
+    place = put(ground.open())
+    found = ground.open().engine_path(KEY, "/var/lib/adapters/")
+    if ground.kind == "directory":
+        assert found == str(ground.files.local(place))
+        assert (Path(found) / "adapter.bin").exists()
+    else:
+        assert found == f"/var/lib/adapters/{place}"
+    with pytest.raises(ArtifactMissing):
+        ground.open().engine_path("c" * 64, "/x")
+
+
+def test_the_keys_that_may_be_adapters_are_those_with_weights_and_a_marker(ground: Ground) -> None:
+    store = ground.open()
+    put(store)
+    with store.begin("a" * 64) as attempt:
+        attempt.write("adapter_model.safetensors", b"w")
+        attempt.commit("Train", {}, Cost())
+    ground.files.replace(f"artifacts/{'c' * 64}/attempt-{'0' * 32}/adapter_model.safetensors", b"w")
+    ((key, stamp),) = store.adapters()
+    seen = ground.files.look(marker_place("a" * 64))
+    assert seen is not None
+    assert (key, stamp) == ("a" * 64, seen.stamp)
+
+
+class Careless:
+    """A service that answers every put alike, whatever its condition."""
+
+    def __init__(self, objects: Objects, ignored: str) -> None:
+        self._objects = objects
+        self._ignored = ignored
+        self.get, self.delete, self.list = objects.get, objects.delete, objects.list
+
+    def put(self, path: str, file: Any, *, mode: Any = None, **options: Any) -> Any:
+        """Forget the condition."""
+        kind = "create" if mode == "create" else "swap"
+        return self._objects.put(
+            path, file, mode=None if kind == self._ignored else mode, use_multipart=False
+        )
+
+
+@pytest.mark.parametrize("ignored", ["create", "swap"])
+def test_a_service_that_ignores_conditions_is_refused_before_anything_is_committed(
+    tmp_path: Path, ignored: str
+) -> None:
+    ground = in_memory(Careless(memory_objects(), ignored), tmp_path)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="ignores If-None-Match and If-Match"):
+            put(ground.open())
+    assert paths(ground) == []

@@ -22,6 +22,7 @@ class Script:
     statuses: list[int] = field(default_factory=list)
     body: bytes | None = None
     asked: list[dict[str, object]] = field(default_factory=list)
+    tokens: set[str | None] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -35,6 +36,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.script.lock:
             self.script.asked.append(asked)
+            self.script.tokens.add(self.headers["Authorization"])
             status = self.script.statuses.pop(0) if self.script.statuses else 200
         said = f" echo {asked['messages'][0]['content']}\n"
         body = (
@@ -109,6 +111,23 @@ def test_a_refused_question_is_not_tried_again(engine: tuple[str, Script], statu
         asking(endpoint, pauses).answers(["q"], 7, lambda _done: None)
     assert pauses == []
     assert (EngineRefused.reason, EngineRefused.retry) == (Reason.ENGINE_REFUSED, False)
+
+
+def test_a_token_is_sent_and_is_in_no_message(engine: tuple[str, Script]) -> None:
+    endpoint, script = engine
+    script.statuses = [200, 401]
+    answerer = ServedAnswerer(endpoint, "zulu-123", "s3cret", pause=lambda _seconds: None)
+    assert answerer.answers(["q"], 7, lambda _done: None) == ("echo q",)
+    assert script.tokens == {"Bearer s3cret"}
+    with pytest.raises(EngineRefused, match=r"mend serving\.tokenSecretRef") as refusal:
+        answerer.answers(["q"], 7, lambda _done: None)
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_without_a_token_none_is_sent(engine: tuple[str, Script]) -> None:
+    endpoint, script = engine
+    asking(endpoint, []).answers(["q"], 7, lambda _done: None)
+    assert script.tokens == {None}
 
 
 def test_an_engine_that_stays_broken_or_silent_is_unreachable(engine: tuple[str, Script]) -> None:

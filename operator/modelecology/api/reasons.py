@@ -101,7 +101,7 @@ class Reason(StrEnum):
     ENGINE_REFUSED = "EngineRefused", "The engine refused a request. Read the message."
     STORE_UNAVAILABLE = (
         "StoreUnavailable",
-        "The store cannot be read or written. Mount it where spec.store.uri says.",
+        "The store cannot be read or written. Mount it where spec.store.uri says, or mend spec.store.s3.",
     )
     STORE_FULL = "StoreFull", "No space is left in the store. Free some; the job is tried again."
     LOG_BROKEN = (

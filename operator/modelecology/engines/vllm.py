@@ -1,6 +1,7 @@
 """The engine port over HTTP, as vLLM's OpenAI-compatible server speaks it; our CPU engine speaks the same."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeVar
@@ -17,6 +18,8 @@ MAX_MESSAGE_LENGTH: Final = 500
 """Longest message of a refusal, in characters: it ends in a condition."""
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_TOKEN_FIELD: Final = "serving.tokenSecretRef"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,17 @@ _T = TypeVar("_T", bound=_Edge)
 class VllmEngine:
     """One replica at `endpoint`, e.g. http://127.0.0.1:8000 (a trailing /v1 is dropped).
 
-    `token` is sent as a bearer token and never logged. The session opens at the first call.
+    `token` is sent as a bearer token and never logged; one that is read by a function is read before every
+    request, so that it can be rotated. The session opens at the first call.
     """
 
-    def __init__(self, endpoint: str, *, token: str | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        token: str | Callable[[], str] | None = None,
+        patience: Patience | None = None,
+    ) -> None:
         self._endpoint = endpoint.rstrip("/").removesuffix("/v1")
         self._token = token
         self._patience = patience or Patience()
@@ -141,12 +151,16 @@ class VllmEngine:
         self, method: str, path: str, order: Mapping[str, object] | None, total: float
     ) -> tuple[int, bytes]:
         if self._session is None:
-            headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-            self._session = aiohttp.ClientSession(headers=headers)
+            self._session = aiohttp.ClientSession()
         timeout = aiohttp.ClientTimeout(total=total, sock_connect=self._patience.connect)
         try:
             async with self._session.request(
-                method, self._endpoint + path, json=order, timeout=timeout, allow_redirects=False
+                method,
+                self._endpoint + path,
+                json=order,
+                headers=self._authorization(),
+                timeout=timeout,
+                allow_redirects=False,
             ) as answer:
                 body = await _read_bounded(answer.content)
                 status = answer.status
@@ -159,6 +173,20 @@ class VllmEngine:
         if status in _BUSY:
             raise EngineUnreachable(f"{self._endpoint}{path} answered {status}: {_words(body)}")
         return status, body
+
+    def _authorization(self) -> dict[str, str]:
+        """Read the token; one that cannot be read or sent is the engine's refusal to come."""
+        try:
+            token = self._token() if callable(self._token) else self._token
+        except (OSError, UnicodeDecodeError) as error:
+            why = f"its token cannot be read ({type(error).__name__}); mount the Secret of {_TOKEN_FIELD}"
+            raise EngineRefused(0, f"{self._endpoint} is not asked: {why}") from error
+        if token is None:
+            return {}
+        if not _TOKEN.fullmatch(token.strip()):
+            why = f"its token is empty or holds spaces; mend the Secret of {_TOKEN_FIELD}"
+            raise EngineRefused(0, f"{self._endpoint} is not asked: {why}")
+        return {"Authorization": f"Bearer {token.strip()}"}
 
     def _refusal(self, status: int, body: bytes) -> EngineRefused:
         words = _words(body)

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 _PINNED = ("numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
+_ABSENT = "absent"
 _WORKLOADS = Path(__file__).resolve().parent.parent / "workloads"
 
 
@@ -21,8 +22,13 @@ def installed_versions() -> tuple[tuple[str, str], ...]:
         try:
             found.append((name, metadata.version(name)))
         except metadata.PackageNotFoundError:
-            found.append((name, "absent"))
+            found.append((name, _ABSENT))
     return tuple(found)
+
+
+def is_complete() -> bool:
+    """Say whether all of them are installed, so that the digest is that of code which can run."""
+    return all(version != _ABSENT for _, version in installed_versions())
 
 
 def source_digest(root: Path, versions: tuple[tuple[str, str], ...]) -> str:

@@ -4,10 +4,12 @@ It ships with the package, so that whoever writes against the port can test agai
 contract, which the same tests prove for it and for a real Ray.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from modelecology.jobs.double_records import (
     DirectoryRecords,
@@ -27,6 +29,8 @@ from modelecology.jobs.port import (
 )
 
 __all__ = ["Effect", "InMemoryRunner"]
+
+ASK_SECONDS: Final = 1.0
 
 Effect = Callable[[JobSpec], JobFailure | None]
 """What a job does when it runs, for example a commit to a store; what it returns is the job's failure."""
@@ -55,6 +59,15 @@ class InMemoryRunner:
         self._automatic = automatic
 
     # The port.
+
+    @property
+    def ask_seconds(self) -> float:
+        """How often a status is worth asking for; see JobRunner."""
+        return ASK_SECONDS
+
+    async def changes(self, changed: Callable[[str], None]) -> None:
+        """Tell nothing: the double can only be asked; see JobRunner."""
+        await asyncio.Event().wait()
 
     async def submit(self, spec: JobSpec) -> None:
         """Start the job, or adopt the one of that name; see JobRunner."""
@@ -95,15 +108,6 @@ class InMemoryRunner:
                 self._records.note("cancel", name)
                 self._records.write(replace(record, phase=JobPhase.Cancelled, ended=self._now()))
 
-    async def forget(self, name: str) -> None:
-        """Delete the record of a finished job; see JobRunner."""
-        self._answer("forget", name)
-        with self._records.locked():
-            record = self._records.read(name)
-            if record is not None and not record.phase.finished:
-                raise RunnerUnavailable(f"Job {name} still runs and cannot be forgotten. Cancel it first.")
-            self._records.remove(name)
-
     async def close(self) -> None:
         """Do nothing: there is no connection."""
 
@@ -141,7 +145,7 @@ class InMemoryRunner:
         return self._records.count("submission", name)
 
     def starts(self, name: str) -> int:
-        """Give how many submissions really made a job; more than one only after `forget` or `lose`."""
+        """Give how many submissions really made a job; more than one only after `lose`."""
         return self._records.made(name)
 
     def effects(self, name: str) -> int:

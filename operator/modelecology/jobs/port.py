@@ -5,6 +5,7 @@ phase is a hint (the commit marker in the store is the truth), and every call ma
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -108,6 +109,19 @@ class JobRunner(Protocol):
     when it will not do it (a person has to act). All of them may be repeated safely.
     """
 
+    @property
+    def ask_seconds(self) -> float:
+        """How often a watched job is worth asking for, in seconds: seldom, if its changes are told."""
+        ...
+
+    async def changes(self, changed: Callable[[str], None]) -> None:
+        """Call `changed` with the name of a job whenever its status may be another; never returns.
+
+        It may tell too much, never too little for longer than `ask_seconds`. A runner that can only be asked
+        tells nothing. An outage is waited out; only a fault in the code ends it.
+        """
+        ...
+
     async def submit(self, spec: JobSpec) -> None:
         """Start the job, or do nothing if one of that name is known, finished ones included."""
         ...
@@ -117,13 +131,9 @@ class JobRunner(Protocol):
         ...
 
     async def cancel(self, name: str) -> None:
-        """Ask the job to end; a finished or unknown job is left as it is."""
-        ...
+        """Ask the job to end; a finished or unknown job is left as it is.
 
-    async def forget(self, name: str) -> None:
-        """Delete the record of a finished job, so that its name can run again; an unknown job is no error.
-
-        A job that still runs is not touched: RunnerUnavailable says that it has to end first.
+        Once it has ended it is Cancelled, or not known any more.
         """
         ...
 

@@ -41,7 +41,7 @@ class Answer:
         return self.status == HTTPStatus.NOT_FOUND
 
 
-def token_from_file(path: str) -> TokenProvider:
+def token_from_file(path: str) -> Callable[[], str]:
     """Read the token from a file before every request; a file that cannot be read becomes RunnerRefused."""
 
     def read() -> str:

@@ -6,51 +6,35 @@ variables; a log goes on where an earlier run of the same name ended.
 """
 
 import asyncio
-import shlex
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from modelecology.api.reasons import Reason
-from modelecology.jobs.job_log import cleaned, failure_of, tail_of
+from modelecology.jobs.job_failure import failure_from
+from modelecology.jobs.job_log import cleaned
 from modelecology.jobs.port import (
-    MAX_MESSAGE_LENGTH,
     JobFailure,
     JobPhase,
     JobSpec,
     JobStatus,
     RunnerError,
-    RunnerUnavailable,
     bounded,
 )
+from modelecology.jobs.ray_entry import WORKLOADS, command, variables
 from modelecology.jobs.ray_http import RayHttp, TokenProvider, token_from_file
 
 __all__ = ["RayJobsRunner", "TokenProvider", "token_from_file"]
 
-ENTRYPOINT: Final = ("-m", "modelecology.workloads")
-INTENT_VARIABLE: Final = "MODELECOLOGY_INTENT"
-
 CALL_SECONDS: Final = 20.0
 """Time limit of one request; the first submission to a fresh Ray takes some seconds."""
 
-SETTLE_SECONDS: Final = 5.0
-"""How long after a job's end its name may be used again.
-
-Ray looks after an ended job for a second or two. A new one of that name gets no such care: it is declared
-dead at once, and its process, which nobody ends any more, holds its CPUs for ever (seen with Ray 2.60).
-"""
+ASK_SECONDS: Final = 1.0
+"""How often a job's status is asked for."""
 
 _CONFLICTS: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR})
-_KILLED: Final = frozenset({-9, 137})
-_ENDED_BY_ITSELF: Final = "JOB_ENTRYPOINT_COMMAND_ERROR"
-"""The only error type of Ray that means: the job ran, and ended badly by its own fault."""
-
-_NO_ROOM: Final = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
-"""The error type of a job that got neither its CPUs nor its memory in time."""
 
 
 class _RayState(StrEnum):
@@ -101,14 +85,23 @@ class RayJobsRunner:
         token: TokenProvider | None = None,
         python: str = "python",
         *,
-        entrypoint: Sequence[str] = ENTRYPOINT,
+        entrypoint: Sequence[str] = WORKLOADS,
         environment: Mapping[str, str] | None = None,
         call_seconds: float = CALL_SECONDS,
     ) -> None:
         self._http = RayHttp(address, token)
-        self._command = shlex.join((python, *entrypoint))
+        self._command = command(python, entrypoint)
         self._environment = dict(environment or {})
         self._seconds = call_seconds
+
+    @property
+    def ask_seconds(self) -> float:
+        """How often a status is worth asking for; see JobRunner."""
+        return ASK_SECONDS
+
+    async def changes(self, changed: Callable[[str], None]) -> None:
+        """Tell nothing: Ray's Jobs API can only be asked; see JobRunner."""
+        await asyncio.Event().wait()
 
     async def submit(self, spec: JobSpec) -> None:
         """Start the job, or adopt the one of that name; see JobRunner."""
@@ -129,7 +122,8 @@ class RayJobsRunner:
         phase = _PHASES[details.status]
         if phase is not JobPhase.Failed:
             return _status(name, details, bounded(cleaned(details.message or "")), None)
-        failure = _failure(details, await self._log(name))
+        log = await self._log(name)
+        failure = failure_from(log, details.message or "", details.error_type, details.driver_exit_code)
         return _status(name, details, failure.message, failure)
 
     async def cancel(self, name: str) -> None:
@@ -138,32 +132,15 @@ class RayJobsRunner:
         if not answer.ok and not answer.missing:
             raise self._http.error(answer, f"cancel job {name}")
 
-    async def forget(self, name: str) -> None:
-        """Delete the record of a finished job; waits a little if it has only just ended. See JobRunner."""
-        details = await self._details(name)
-        if details is None:
-            return
-        if not _PHASES[details.status].finished:
-            raise RunnerUnavailable(f"Job {name} still runs and cannot be forgotten. Cancel it first.")
-        await asyncio.sleep(_unsettled_seconds(details))
-        answer = await self._http.request("DELETE", f"/api/jobs/{name}", self._seconds)
-        if not answer.ok and not answer.missing:
-            raise self._http.error(answer, f"forget job {name}")
-
     async def close(self) -> None:
         """Close the connections to Ray; jobs go on."""
         await self._http.close()
 
     def _submission(self, spec: JobSpec) -> dict[str, object]:
-        variables = {
-            "OMP_NUM_THREADS": str(max(1, int(spec.cpus))),
-            **self._environment,
-            INTENT_VARIABLE: unexpanded(spec.intent_json),
-        }
         body: dict[str, object] = {
             "submission_id": spec.name,
             "entrypoint": self._command,
-            "runtime_env": {"env_vars": variables},
+            "runtime_env": {"env_vars": variables(spec, self._environment)},
             "entrypoint_num_cpus": spec.cpus,
             "entrypoint_num_gpus": spec.gpus,
         }
@@ -194,14 +171,9 @@ class RayJobsRunner:
 
 
 def last_run_of(log: str, name: str) -> str:
-    """Cut a log to the last run: a name that was forgotten and submitted again writes on in the same file."""
+    """Cut a log to the last run: a name that runs again, after Ray lost it, writes on in the same file."""
     start = max(log.rfind("Runtime env is setting up."), log.rfind(f"Running entrypoint for job {name}:"))
     return log if start < 0 else log[start:].partition("\n")[2]
-
-
-def unexpanded(intent_json: str) -> str:
-    """Keep Ray from expanding `$NAME`: in JSON a dollar sign stands in strings only and can be an escape."""
-    return intent_json.replace("$", "\\u0024")
 
 
 def _status(name: str, details: _Details, message: str, failure: JobFailure | None) -> JobStatus:
@@ -210,34 +182,3 @@ def _status(name: str, details: _Details, message: str, failure: JobFailure | No
     ran = details.driver_node_id or phase in (JobPhase.Running, JobPhase.Succeeded)
     ended = details.end_time / 1000 if phase.finished and details.end_time is not None else None
     return JobStatus(name, phase, message, failure, submitted, submitted if ran else None, ended)
-
-
-def _failure(details: _Details, log: str) -> JobFailure:
-    message = details.message or ""
-    stated = failure_of(log) or failure_of(message)
-    if stated is not None:
-        return stated
-    if details.error_type == _NO_ROOM:
-        # It may never find room, so it uses up an attempt.
-        text = f"Ray had no room for the job in time. Add nodes, or lower resources. {tail_of(message)}"
-        return JobFailure(Reason.DEADLINE_EXCEEDED, bounded(text), retry=True)
-    if details.error_type not in (None, _ENDED_BY_ITSELF):
-        # Ray could not start the job or lost it (a node died, no room for too long): not the job's fault.
-        text = f"Ray could not run the job ({details.error_type}): {tail_of(message)}"
-        return JobFailure(Reason.RUNNER_UNAVAILABLE, bounded(text), retry=True)
-    head = f"The job ended {_ending(details.driver_exit_code)} without saying why. Its last lines:\n"
-    text = tail_of(log) or tail_of(message) or "(no output)"
-    return JobFailure(Reason.INTERNAL_ERROR, head + bounded(text, MAX_MESSAGE_LENGTH - len(head)), retry=True)
-
-
-def _unsettled_seconds(details: _Details) -> float:
-    age = time.time() - (details.end_time or 0) / 1000
-    return min(max(SETTLE_SECONDS - age, 0.0), SETTLE_SECONDS)  # however wrong Ray's clock may be
-
-
-def _ending(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "badly"
-    if exit_code in _KILLED:
-        return "by SIGKILL (often: out of memory, raise spec.jobs.resources.memory)"
-    return f"by signal {-exit_code}" if exit_code < 0 else f"with exit code {exit_code}"

@@ -1,7 +1,8 @@
 """Notices the end of jobs fast and cheaply, so that nobody else has to poll.
 
 The commit marker in the store is the truth and a look at it is nearly free, so it is looked for often. The
-runner is asked rarely: it says what the store cannot, that a job failed, was cancelled or is not known.
+runner says what the store cannot, that a job failed, was cancelled or is not known. It is asked when it tells
+of a change, and now and then besides.
 """
 
 import asyncio
@@ -14,10 +15,13 @@ from modelecology.jobs.port import JobRunner, RunnerError
 
 _log = logging.getLogger(__name__)
 
-PROBE_SECONDS: Final = 0.1
-STATUS_SECONDS: Final = 1.0
+PROBE_SECONDS: Final = 0.02
+"""How often a commit is looked for where that costs a look at a file."""
+
+AGAIN_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 5.0
 _QUESTIONS_AT_ONCE: Final = 8
+_TINY: Final = 1e-9
 
 
 class Clock(Protocol):
@@ -36,10 +40,12 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Watched:
     name: str
     committed: Callable[[], bool]
+    every: float
+    due: float = 0.0  # seconds until the next look
 
 
 class JobWatch:
@@ -56,17 +62,15 @@ class JobWatch:
         on_runner: Callable[[RunnerError | None], None] | None = None,
         *,
         clock: Clock | None = None,
-        probe_seconds: float = PROBE_SECONDS,
-        status_seconds: float = STATUS_SECONDS,
     ) -> None:
         self._runner = runner
         self._on_change = on_change
         self._on_runner = on_runner
         self._clock: Clock = clock if clock is not None else SystemClock()
-        self._probe_seconds = probe_seconds
-        self._status_seconds = status_seconds
         self._watched: dict[str, _Watched] = {}
         self._some = asyncio.Event()
+        self._changed: set[str] = set()
+        self._heard = asyncio.Event()
         self._error: RunnerError | None = None
         self._blind: set[str] = set()
 
@@ -80,10 +84,13 @@ class JobWatch:
         """The jobs that are watched now."""
         return frozenset(self._watched)
 
-    def watch(self, name: str, committed: Callable[[], bool]) -> None:
-        """Watch a submitted job, if it is not watched yet; `committed` looks for its commit, in a thread."""
+    def watch(self, name: str, committed: Callable[[], bool], every: float = PROBE_SECONDS) -> None:
+        """Watch a submitted job, if it is not watched yet.
+
+        `committed` looks for its commit, in a thread, each time that `every` seconds have passed.
+        """
         if name not in self._watched:
-            self._watched[name] = _Watched(name, committed)
+            self._watched[name] = _Watched(name, committed, every)
             self._some.set()
 
     def unwatch(self, name: str) -> None:
@@ -101,15 +108,22 @@ class JobWatch:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._probe_forever())
             group.create_task(self._ask_forever())
+            group.create_task(self._hear_forever())
+            group.create_task(self._runner.changes(self._hear))
 
     async def _probe_forever(self) -> None:
         while True:
             await self._some.wait()
-            watched = list(self._watched.values())
+            watched = [each for each in self._watched.values() if each.due <= _TINY]
             # In a thread, because a store that hangs must not stop the operator.
             for each in await asyncio.to_thread(self._committed, watched):
                 self._report(each)
-            await self._clock.sleep(self._probe_seconds)
+            for each in watched:
+                each.due = each.every
+            pause = min((each.due for each in self._watched.values()), default=0.0)
+            await self._clock.sleep(max(pause, PROBE_SECONDS))
+            for each in self._watched.values():
+                each.due -= max(pause, PROBE_SECONDS)
 
     def _committed(self, watched: list[_Watched]) -> list[_Watched]:
         return [each for each in watched if self._probe(each)]
@@ -125,23 +139,39 @@ class JobWatch:
         self._blind.discard(each.name)
         return seen
 
+    def _hear(self, name: str) -> None:
+        if name in self._watched:
+            self._changed.add(name)
+            self._heard.set()
+
+    async def _hear_forever(self) -> None:
+        """Ask for the jobs that are said to have changed, until the runner has answered."""
+        while True:
+            await self._heard.wait()
+            self._heard.clear()
+            names, self._changed = self._changed, set()
+            if not await self._ask_all([self._watched[name] for name in names if name in self._watched]):
+                await self._clock.sleep(AGAIN_SECONDS)
+                for name in names:
+                    self._hear(name)
+
     async def _ask_forever(self) -> None:
-        pause = self._status_seconds
+        every = pause = self._runner.ask_seconds
         while True:
             await self._some.wait()
             await self._clock.sleep(pause)
-            answered = await self._ask_all()
-            pause = self._status_seconds if answered else min(pause * 2, MAX_BACKOFF_SECONDS)
+            answered = await self._ask_all(list(self._watched.values()))
+            pause = every if answered else min(max(pause, AGAIN_SECONDS) * 2, MAX_BACKOFF_SECONDS)
 
-    async def _ask_all(self) -> bool:
-        """Ask for every watched job, a few at once; say whether the runner answered."""
+    async def _ask_all(self, watched: list[_Watched]) -> bool:
+        """Ask for jobs, a few at once; say whether the runner answered."""
         gate = asyncio.Semaphore(_QUESTIONS_AT_ONCE)
 
         async def ask(each: _Watched) -> RunnerError | None:
             async with gate:
                 return await self._ask(each)
 
-        errors = await asyncio.gather(*(ask(each) for each in self._watched.values()))
+        errors = await asyncio.gather(*(ask(each) for each in watched))
         error = next((each for each in errors if each is not None), None)
         if errors:  # nobody asked, nothing known
             self._tell(error)

@@ -81,6 +81,27 @@ def translate(error: Exception) -> KubeError:
     return Refused(message)
 
 
+async def connected(kubeconfig: Path | None = None) -> client.ApiClient:
+    """Make a client by the given kubeconfig, or as the pod's service account, else by the user's kubeconfig.
+
+    Raises Refused.
+    """
+    settings = client.Configuration()
+    # The client's own annotations are incomplete here.
+    loader: Any = config
+    if kubeconfig is not None:
+        await loader.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)
+        return client.ApiClient(settings)
+    try:
+        loader.load_incluster_config(client_configuration=settings)
+    except config.ConfigException:
+        try:
+            await loader.load_kube_config(client_configuration=settings)
+        except config.ConfigException as error:
+            raise Refused(f"neither a service account nor a usable kubeconfig: {error}") from error
+    return client.ApiClient(settings)
+
+
 class ApiCluster:
     """The real Kubernetes API."""
 
@@ -95,20 +116,7 @@ class ApiCluster:
 
         Raises Refused.
         """
-        settings = client.Configuration()
-        # The client's own annotations are incomplete here.
-        loader: Any = config
-        if kubeconfig is not None:
-            await loader.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)
-            return cls(client.ApiClient(settings))
-        try:
-            loader.load_incluster_config(client_configuration=settings)
-        except config.ConfigException:
-            try:
-                await loader.load_kube_config(client_configuration=settings)
-            except config.ConfigException as error:
-                raise Refused(f"neither a service account nor a usable kubeconfig: {error}") from error
-        return cls(client.ApiClient(settings))
+        return cls(await connected(kubeconfig))
 
     async def _call(self, call: Awaitable[Any]) -> Any:
         try:

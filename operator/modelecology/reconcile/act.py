@@ -10,7 +10,8 @@ from datetime import datetime
 from modelecology.api.population import Population
 from modelecology.api.reasons import Reason
 from modelecology.governance.facts import RevisionRecord, Wait
-from modelecology.jobs.port import JobStatus, RunnerError
+from modelecology.jobs.port import JobPhase, JobStatus, RunnerError
+from modelecology.jobs.watch import PROBE_SECONDS
 from modelecology.store import ArtifactStore, StoreError
 
 from .counting import attach, count_running
@@ -21,6 +22,7 @@ from .queue import WorkKey
 from .runtime import Runtime, root_of
 
 _LOG = logging.getLogger(__name__)
+_BUCKET_SECONDS = 0.25
 
 
 def committed(store: ArtifactStore, keys: tuple[str, ...]) -> Callable[[], bool]:
@@ -73,8 +75,15 @@ async def run_job(
             settle(runtime, frame.population, waiter, None)
             raise
     attach(runtime, frame, order, waiter)
-    line.watch.watch(name, committed(frame.store, order.commits))
+    line.watch.watch(name, committed(frame.store, order.commits), probe_seconds(frame.population))
+    if status is not None and status.phase is JobPhase.Pending and status.message:
+        return Wait(Reason.QUEUED, status.message)
     return None
+
+
+def probe_seconds(population: Population) -> float:
+    """Say how often a commit is looked for: a look into a bucket is a request."""
+    return _BUCKET_SECONDS if population.spec.store.uri.startswith("s3:") else PROBE_SECONDS
 
 
 async def _maker(runtime: Runtime, frame: Frame, order: Order) -> WorkKey | None:
@@ -141,9 +150,7 @@ async def cancel(runtime: Runtime, population: Population, job: str) -> None:
     """End a job that nobody waits for any more. Raises RunnerError."""
     line = runtime.runner(population)
     line.watch.unwatch(job)
-    status = await line.runner.status(job)
-    if status is not None and not status.phase.finished:
-        await line.runner.cancel(job)
+    await line.runner.cancel(job)
 
 
 def seconds_until(moment: datetime | None, now: datetime, default: float) -> float:

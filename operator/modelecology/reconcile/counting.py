@@ -7,9 +7,11 @@ import asyncio
 from modelecology.governance.lifecycle import WORKING
 
 from .frame import Frame
-from .observe import Observer, of_owner, results_due
+from .job_names import of_owner
+from .observe import Observer
 from .orders import Order, ask
 from .queue import WorkKey
+from .rivals import results_due
 from .runtime import Runtime, root_of
 
 

@@ -22,8 +22,8 @@ def late(status: JobStatus | None, now: datetime, deadline: timedelta, order: Or
     if status.phase is JobPhase.Pending and age > deadline.total_seconds():
         message = (
             f"Ray has no room for {order.spec.cpus:g} CPUs and {order.spec.gpus:g} GPUs: the job waited for "
-            f"{age / 60:.0f} min, longer than jobs.deadline. Add nodes, or lower resources."
-        )
+            f"{age / 60:.0f} min, longer than jobs.deadline. Add nodes, or lower resources. {status.message}"
+        ).rstrip()
         return JobFailure(Reason.DEADLINE_EXCEEDED, message, True)
     # A runner may know only when it was submitted, so the time that it may have waited is allowed as well.
     if age > (2 * deadline + SLACK).total_seconds():

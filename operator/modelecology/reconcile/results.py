@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -14,7 +13,7 @@ from modelecology.engines.port import Fingerprint
 from modelecology.engines.residency import choose_probes
 from modelecology.governance.facts import GENERALIST, Cost, Item, Results
 from modelecology.jobs.intents import EvaluationTask
-from modelecology.store import ArtifactCorrupt, ArtifactStore, file_digest, resolve
+from modelecology.store import ArtifactCorrupt, ArtifactStore, bytes_digest
 from modelecology.store import Cost as StoredCost
 
 _REMEMBERED = 4096
@@ -72,17 +71,17 @@ class ResultsReader:
         return replace(found, results=replace(found.results, task=order.task, model=model))
 
     def fingerprint(
-        self, store: ArtifactStore, store_uri: str, order: EvaluationTask, candidate: Recorded, base: Recorded
+        self, store: ArtifactStore, order: EvaluationTask, candidate: Recorded, base: Recorded
     ) -> Fingerprint:
         """Choose the questions which tell an adapter from its base, once a result. Raises StoreError."""
         known = self._fingerprints.get(order.key)
         if known is not None:
             return known
         if order.data.digest not in self._prompts:
-            path = resolve(order.data.uri, store_uri)
-            if file_digest(path) != order.data.digest:
+            content = store.places.read(order.data.uri)
+            if bytes_digest(content) != order.data.digest:
                 raise ArtifactCorrupt(f"{order.data.uri} is not what its digest says; restore the file.")
-            lines = Path(path).read_text(encoding="utf-8").split("\n")
+            lines = content.decode("utf-8").split("\n")
             try:
                 rows = [_Prompt.model_validate_json(line) for line in lines if line.strip()]
             except ValidationError as error:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist
@@ -17,8 +16,7 @@ from modelecology.engines.port import Engine
 from modelecology.governance.facts import Wait
 from modelecology.governance.log import LogState
 from modelecology.governance.succession import Place, places
-from modelecology.jobs.port import JobRunner, RunnerError
-from modelecology.jobs.watch import JobWatch
+from modelecology.jobs.port import RunnerError
 from modelecology.kube.cache import ObjectCache
 from modelecology.kube.cluster import Cluster
 from modelecology.kube.decisions import DecisionLog
@@ -27,28 +25,28 @@ from modelecology.store.places import store_root
 
 from .boards import PopulationKey, ResidencyBoard, Slots
 from .frame import Frame, Rules
+from .lines import RunnerLine, RunnerLines, Runners
 from .queue import WorkKey, WorkQueue
 from .results import ResultsReader
 from .terms import rules
 
 
 def root_of(population: Population) -> str:
-    """Name a population's store by its directory: one store may be spelt in several ways."""
-    uri = population.spec.store.uri
+    """Name a population's store by its place: one store may be spelt in several ways."""
+    uri, s3 = population.spec.store.uri, population.spec.store.s3
+    if uri.startswith("s3:"):
+        return f"{s3.endpoint if s3 and s3.endpoint else ''} {uri.rstrip('/')}"
     try:
         return os.path.normpath(f"/{str(store_root(uri)).lstrip('/')}")
     except StoreError:
         return uri  # a scheme that this version does not know; whoever opens the store says so
 
 
-class Runners(Protocol):
-    """Gives the runner of a population's jobs."""
+Engines = Callable[[Population, str], Engine]
+"""Opens the engine at one of a population's endpoints; asked once per endpoint and token."""
 
-    def __call__(self, population: Population) -> JobRunner:
-        """Open the runner; asked once per address and token."""
-
-
-Engines = Callable[[str], Engine]
+Stores = Callable[[Population], ArtifactStore]
+"""Opens a population's store; asked once per place and way to reach it."""
 
 
 class PopulationMissing(Exception):
@@ -57,15 +55,6 @@ class PopulationMissing(Exception):
 
 class SuiteMissing(Exception):
     """Raised when the population's suite does not exist."""
-
-
-@dataclass(slots=True)
-class RunnerLine:
-    """A runner with its watch, and the task which runs the watch."""
-
-    runner: JobRunner
-    watch: JobWatch
-    task: asyncio.Task[None]
 
 
 _MOST_BACKGROUND = 200
@@ -82,6 +71,7 @@ class Runtime:
     open_engine: Engines
     now: Callable[[], datetime]
     code: str
+    open_store: Stores = lambda population: ArtifactStore.open(population.spec.store.uri)
     slots: Slots = field(default_factory=Slots)
     residency: ResidencyBoard = field(default_factory=ResidencyBoard)
     results: ResultsReader = field(default_factory=ResultsReader)
@@ -102,9 +92,12 @@ class Runtime:
     _background: set[asyncio.Task[None]] = field(default_factory=set)
     _rules: dict[PopulationKey, tuple[tuple[str, int, str, int], Rules]] = field(default_factory=dict)
     _logs: dict[PopulationKey, DecisionLog] = field(default_factory=dict)
-    _runners: dict[str, RunnerLine] = field(default_factory=dict)
+    _lines: RunnerLines = field(init=False)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _stores: dict[str, ArtifactStore] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._lines = RunnerLines(self.open_runner, self.job_changed, self._runner_changed)
 
     def log(self, population: Population) -> DecisionLog:
         """Open the decision log of a population, once per uid."""
@@ -115,31 +108,25 @@ class Runtime:
             self._logs[key] = known
         return known
 
-    def store(self, uri: str) -> ArtifactStore:
-        """Open a store, once per uri."""
-        if uri not in self._stores:
-            self._stores[uri] = ArtifactStore.open(uri)
-        return self._stores[uri]
+    def store(self, population: Population) -> ArtifactStore:
+        """Open a population's store, once per place and way to reach it."""
+        store = population.spec.store
+        name = f"{store.uri} {population.metadata.namespace} {store.s3}" if store.s3 else store.uri
+        if name not in self._stores:
+            self._stores[name] = self.open_store(population)
+        return self._stores[name]
 
-    def engine(self, endpoint: str) -> Engine:
-        """Open an engine, once per endpoint."""
-        if endpoint not in self._engines:
-            self._engines[endpoint] = self.open_engine(endpoint)
-        return self._engines[endpoint]
+    def engine(self, population: Population, endpoint: str) -> Engine:
+        """Open an engine, once per endpoint and token."""
+        token = population.spec.serving.token_secret_ref
+        name = f"{endpoint} {population.metadata.namespace}/{token}" if token else endpoint
+        if name not in self._engines:
+            self._engines[name] = self.open_engine(population, endpoint)
+        return self._engines[name]
 
     def runner(self, population: Population) -> RunnerLine:
-        """Open the runner of a population and its watch, once per address and token."""
-        ray = population.spec.jobs.ray
-        name = f"{ray.address} {ray.token_secret_ref}"
-        line = self._runners.get(name)
-        if line is None:
-            runner = self.open_runner(population)
-            watch = JobWatch(runner, self.job_changed, self._runner_changed)
-            line = RunnerLine(
-                runner, watch, asyncio.create_task(watch.run(), name=f"job-watch {ray.address}")
-            )
-            self._runners[name] = line
-        return line
+        """Open the runner of a population and its watch, once for each way that jobs go."""
+        return self._lines.of(population)
 
     def baseline_ready(self, population: PopulationKey) -> bool:
         """Note that a generalist is evaluated; says whether that is new."""
@@ -149,7 +136,7 @@ class Runtime:
 
     def watches(self) -> tuple[asyncio.Task[None], ...]:
         """List the tasks that watch jobs; one that ended makes the operator deaf."""
-        return tuple(line.task for line in self._runners.values())
+        return self._lines.tasks()
 
     def job_changed(self, job: str) -> None:
         """Wake everybody who waits for a job that committed, ended or got lost."""
@@ -199,6 +186,7 @@ class Runtime:
         self.counted.discard(where)
         self.slots.drop(where)
         self.residency.drop(where)
+        self._lines.forget(where)
 
     def populations(self) -> tuple[PopulationKey, ...]:
         """Name all populations."""
@@ -271,22 +259,21 @@ class Runtime:
             suite=suite,
             rules=self._rules_of(population, suite),
             log=await self.log_state(population),
-            store=self.store(population.spec.store.uri),
+            store=self.store(population),
             code=self.code,
         )
 
     async def stop_tasks(self) -> None:
         """Stop the watches of jobs and what runs in the background."""
-        tasks = (*self._background, *(line.task for line in self._runners.values()))
-        for task in tasks:
+        for task in self._background:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._lines.stop()
 
     async def close(self) -> None:
         """Stop all tasks and let go of all connections."""
         await self.stop_tasks()
-        for line in self._runners.values():
-            await line.runner.close()
+        await self._lines.close()
         for engine in self._engines.values():
             await engine.close()
         await self.cluster.close()

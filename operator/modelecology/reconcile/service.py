@@ -71,7 +71,7 @@ async def reconcile_engines(
     views = runtime.residency.views(where, _endpoints(population))
     return await asyncio.gather(
         *(
-            reconcile_engine(runtime.engine(e), view, wanted, ours - kept, runtime.now)
+            reconcile_engine(runtime.engine(population, e), view, wanted, ours - kept, runtime.now)
             for e, view in views.items()
         )
     )
@@ -85,7 +85,7 @@ async def _leave(runtime: Runtime, population: Population, ours: frozenset[str])
         view = runtime.residency.view(where, endpoint)
         now = runtime.now()
         view.leaving = view.leaving or now
-        await reconcile_engine(runtime.engine(endpoint), view, {}, ours, runtime.now)
+        await reconcile_engine(runtime.engine(population, endpoint), view, {}, ours, runtime.now)
         left = ours - view.absent
         if left and now - view.leaving < GRACE:
             continue
@@ -180,10 +180,9 @@ def _resident(runtime: Runtime, frame: Frame, record: RevisionRecord) -> Residen
     base = runtime.results.read(frame.store, frame.order(Asked(task, "Main")))
     if candidate is None or base is None:
         return None
-    fingerprint = runtime.results.fingerprint(
-        frame.store, frame.population.spec.store.uri, order, candidate, base
-    )
-    return Resident(record.served_name, frame.store.local_path(record.key), fingerprint)
+    fingerprint = runtime.results.fingerprint(frame.store, order, candidate, base)
+    path = frame.store.engine_path(record.key, frame.population.spec.serving.adapter_root)
+    return Resident(record.served_name, path, fingerprint)
 
 
 async def _clear(runtime: Runtime, frame: Frame, faults: list[StoreError]) -> bool:

@@ -1,6 +1,8 @@
 """Content-addressed artifacts: executed at least once, in effect exactly once."""
 
-from modelecology.store.artifacts import Absence, ArtifactStore, Attempt
+from modelecology.store.artifacts import Absence, ArtifactStore
+from modelecology.store.attempts import Attempt
+from modelecology.store.digests import directory_digest, file_digest
 from modelecology.store.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
@@ -10,7 +12,7 @@ from modelecology.store.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from modelecology.store.places import directory_digest, file_digest, resolve
+from modelecology.store.places import Places, resolve
 from modelecology.store.records import (
     ArtifactKind,
     Commit,
@@ -20,8 +22,10 @@ from modelecology.store.records import (
     StoredFile,
     bytes_digest,
 )
+from modelecology.store.s3 import JOB_PATIENCE_SECONDS, S3Access
 
 __all__ = [
+    "JOB_PATIENCE_SECONDS",
     "Absence",
     "ArtifactCorrupt",
     "ArtifactKind",
@@ -32,7 +36,9 @@ __all__ = [
     "Cost",
     "Manifest",
     "PlaceNotFound",
+    "Places",
     "Progress",
+    "S3Access",
     "StoreError",
     "StoreFormatUnknown",
     "StoreFull",

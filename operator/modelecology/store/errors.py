@@ -2,7 +2,7 @@
 
 StoreError
 +-- StoreFull            no space left; retry after somebody freed some
-+-- StoreUnavailable     root missing, not mounted or not writable; retry
++-- StoreUnavailable     root or bucket missing, not writable, refused or out of reach; retry
 +-- StoreFormatUnknown   written by a newer version; no retry
 +-- ArtifactMissing      no committed artifact of this key
 +-- ArtifactCorrupt      bytes differ from what was committed
@@ -24,14 +24,14 @@ class StoreError(Exception):
 
 
 class StoreFull(StoreError):
-    """No space is left below the store's root."""
+    """No space is left in the store, or where a copy of it is to lie."""
 
     reason = Reason.STORE_FULL
     retry = True
 
 
 class StoreUnavailable(StoreError):
-    """The store's root cannot be read or written now."""
+    """The store's root or bucket cannot be read or written now."""
 
     reason = Reason.STORE_UNAVAILABLE
     retry = True

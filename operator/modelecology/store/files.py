@@ -1,23 +1,128 @@
-"""The few file operations that the store is built on, each durable, and each all or nothing.
+"""The few operations that the store is built on, each all or nothing, and each safe to repeat.
 
-They are what an object store offers too (read, create-only put, overwrite, list by prefix), so that another
-adapter can stand beside this one. Paths are relative to the root.
+A directory and a bucket both have them: read, create-only put, replace this version by that one, list by
+prefix, remove. Neither has a rename in common, so nothing here renames. Paths are relative to the root.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
-import stat
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from modelecology.store.errors import StoreError, StoreFull, StoreUnavailable
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One version of a file; `content` is None when it is the version that was known already."""
+
+    content: bytes | None
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a listing: size in bytes, and the stamp that tells this version from another."""
+
+    size: int
+    stamp: str
+
+
+class Files(Protocol):
+    """Where a store's files lie. Every call raises StoreUnavailable, and every write StoreFull too."""
+
+    def where(self, relative: str) -> str:
+        """Name the place of a relative path, for messages."""
+        ...
+
+    def local(self, relative: str) -> Path | None:
+        """Give the place on this machine; None where a copy must be made to get one."""
+        ...
+
+    def make_root(self) -> None:
+        """Make the root where that is ours to do."""
+        ...
+
+    def look(self, relative: str, known: str = "") -> Seen | None:
+        """Read a file unless it still has the known stamp, in one request; None where there is none."""
+        ...
+
+    def create(self, relative: str, content: bytes) -> bool:
+        """Create a file with all its bytes, or return False because there is one already."""
+        ...
+
+    def swap(self, relative: str, content: bytes, stamp: str) -> bool:
+        """Overwrite the version of this stamp, or return False because there is another one or none."""
+        ...
+
+    def replace(self, relative: str, content: bytes) -> None:
+        """Overwrite a file so that a reader sees the old or the new bytes; it need not survive a crash."""
+        ...
+
+    def scan(self, relative: str) -> Iterator[tuple[str, Entry]]:
+        """List all files below a directory with their paths within it, in no order; none where it is not."""
+        ...
+
+    def remove(self, relative: str) -> int:
+        """Remove a file, or everything below a directory; returns the bytes that were freed."""
+        ...
+
+    def tidy(self, relative: str) -> None:
+        """Remove a directory that is empty, where there is such a thing."""
+        ...
+
+    def upload(self, relative: str, source: Path) -> None:
+        """Put a local file there, durably."""
+        ...
+
+    def download(self, relative: str) -> Iterator[bytes] | None:
+        """Read a file in pieces; None where there is none."""
+        ...
+
+    def workplace(self, relative: str) -> Path:
+        """Make the local directory in which the files of a directory are to be written."""
+        ...
+
+    def publish(self, relative: str, workplace: Path, names: Collection[str]) -> None:
+        """Make what was written in a workplace survive a crash, at its place."""
+        ...
+
+    def leave(self, workplace: Path) -> None:
+        """Drop a workplace that is not the place itself."""
+        ...
+
+
+@contextmanager
+def local_errors(doing: str, place: Path) -> Iterator[None]:
+    """Turn the system's errors into the store's; raises StoreFull or StoreUnavailable."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        cause = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno in _NO_SPACE:
+            raise StoreFull(f"The store has no space left while {doing}; free some below {place}.") from error
+        raise StoreUnavailable(
+            f"The store failed while {doing}: {cause}; mount {place} and make it writable."
+        ) from error
+
+
+def refuse_volume_without_links(error: OSError, place: Path) -> None:
+    """Say what is wrong with a volume on which nothing can be created once only."""
+    if error.errno in _NO_LINKS:
+        raise StoreUnavailable(
+            f"The volume at {place} has no hard links, by which a commit is made once only; "
+            "use a volume that has (NFS or a disk), or an s3:// store."
+        ) from error
 
 
 def sync_directory(path: Path) -> None:
@@ -36,162 +141,3 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class LocalFiles:
-    """A directory on this machine or on a mounted volume."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    @contextmanager
-    def translated(self, doing: str) -> Iterator[None]:
-        """Turn the system's errors into the store's; raises StoreFull or StoreUnavailable."""
-        try:
-            yield
-        except StoreError:
-            raise
-        except OSError as error:
-            cause = os.strerror(error.errno) if error.errno else str(error)
-            if error.errno in _NO_SPACE:
-                raise StoreFull(
-                    f"The store has no space left while {doing}; free some below {self.root}."
-                ) from error
-            raise StoreUnavailable(
-                f"The store failed while {doing}: {cause}; mount {self.root} and make it writable."
-            ) from error
-
-    def require_root(self) -> None:
-        """Refuse a root that is not there: an unmounted volume must not look like an empty store."""
-        if not self.root.is_dir():
-            raise StoreUnavailable(f"The store's root {self.root} is not there; create or mount it.")
-
-    def at(self, relative: str) -> Path:
-        """Give the place of a relative path."""
-        return self.root / relative
-
-    def read(self, relative: str) -> bytes | None:
-        """Read a regular file, or None where there is none; a link is never followed."""
-        with self.translated(f"reading {relative}"):
-            try:
-                descriptor = os.open(self.at(relative), os.O_RDONLY | os.O_NOFOLLOW)
-            except FileNotFoundError:
-                self.require_root()
-                return None
-            with os.fdopen(descriptor, "rb") as file:
-                return file.read()
-
-    def stamp(self, relative: str) -> tuple[int, int, int] | None:
-        """Tell one version of a file from another without reading it, or None where there is none."""
-        with self.translated(f"looking at {relative}"):
-            try:
-                found = os.lstat(self.at(relative))
-            except FileNotFoundError:
-                self.require_root()
-                return None
-            return found.st_ino, found.st_mtime_ns, found.st_size
-
-    def make_directory(self, relative: str) -> Path:
-        """Make a directory, and its parents below the root, durably."""
-        with self.translated(f"making {relative}"):
-            self.require_root()
-            path = self.at(relative)
-            missing: list[Path] = []
-            while not path.is_dir():
-                missing.append(path)
-                path = path.parent
-            for made in reversed(missing):
-                made.mkdir(exist_ok=True)
-                sync_directory(made.parent)
-            return self.at(relative)
-
-    def _write_aside(self, path: Path, content: bytes, durable: bool) -> Path:
-        aside = path.parent / f".{path.name}.{uuid.uuid4().hex}"
-        try:
-            with aside.open("xb") as file:
-                file.write(content)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-        except BaseException:
-            with suppress(OSError):
-                aside.unlink()
-            raise
-        return aside
-
-    def create(self, relative: str, content: bytes) -> bool:
-        """Create a file with all its bytes, or return False because it is there already.
-
-        A hard link is the one local operation that is exclusive and shows the whole content at once.
-        """
-        path = self.at(relative)
-        with self.translated(f"creating {relative}"):
-            self.require_root()
-            aside = self._write_aside(path, content, durable=True)
-            try:
-                os.link(aside, path)
-            except FileExistsError:
-                return False
-            finally:
-                with suppress(OSError):
-                    aside.unlink()
-            sync_directory(path.parent)
-            return True
-
-    def replace(self, relative: str, content: bytes) -> None:
-        """Overwrite a file so that a reader sees the old or the new bytes; it need not survive a crash."""
-        path = self.at(relative)
-        with self.translated(f"writing {relative}"):
-            self.require_root()
-            path.parent.mkdir(exist_ok=True)
-            aside = self._write_aside(path, content, durable=False)
-            try:
-                os.replace(aside, path)
-            except BaseException:
-                with suppress(OSError):
-                    aside.unlink()
-                raise
-
-    def move(self, source: str, target: str) -> None:
-        """Move a directory; the target must not exist or be empty."""
-        with self.translated(f"moving {source} to {target}"):
-            self.require_root()
-            self.make_directory(str(Path(target).parent))
-            os.rename(self.at(source), self.at(target))
-            sync_directory(self.at(source).parent)
-            sync_directory(self.at(target).parent)
-
-    def exists(self, relative: str) -> bool:
-        """Say whether anything, a dangling link too, stands there."""
-        with self.translated(f"looking at {relative}"):
-            if os.path.lexists(self.at(relative)):
-                return True
-            self.require_root()
-            return False
-
-    def names(self, relative: str) -> tuple[str, ...]:
-        """List a directory, sorted; empty where there is none."""
-        with self.translated(f"listing {relative}"):
-            try:
-                return tuple(sorted(os.listdir(self.at(relative))))
-            except FileNotFoundError:
-                self.require_root()
-                return ()
-
-    def remove(self, relative: str) -> int:
-        """Remove a file or a whole directory and return how many bytes its regular files had."""
-        with self.translated(f"removing {relative}"):
-            path = self.at(relative)
-            if not os.path.lexists(path):
-                return 0
-            size = 0
-            if path.is_dir() and not path.is_symlink():
-                for entry in path.rglob("*"):
-                    status = entry.lstat()
-                    size += status.st_size if stat.S_ISREG(status.st_mode) else 0
-                shutil.rmtree(path)
-            else:
-                size = path.lstat().st_size
-                path.unlink()
-            sync_directory(path.parent)
-            return size

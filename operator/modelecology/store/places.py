@@ -1,16 +1,19 @@
-"""Where data, bases and artifacts lie, and the digests that say what they are."""
+"""Where data and bases lie: beside the artifacts in the store, or on a volume that is mounted here.
+
+A `store:///path` is relative to the store's root, a `file:///path` is absolute. What lies in a bucket is
+fetched when its bytes are wanted, and never only to be looked at.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from modelecology.store.cache import Cache
+from modelecology.store.digests import directory_digest
 from modelecology.store.errors import PlaceNotFound
-
-_CHUNK = 1 << 20
+from modelecology.store.files import Files
+from modelecology.store.transfer import copy_files
 
 
 def _path_part(uri: str) -> str:
@@ -28,63 +31,65 @@ def _path_part(uri: str) -> str:
 def store_root(store_uri: str) -> Path:
     """Give the directory of a `file:///` store uri; raises PlaceNotFound for any other scheme."""
     if urlsplit(store_uri).scheme != "file":
-        raise PlaceNotFound(f"The store {store_uri} must be a file:///path uri; this version knows no other.")
+        raise PlaceNotFound(f"The store {store_uri} must be a file:///path or an s3://bucket/prefix uri.")
     return Path(_path_part(store_uri))
 
 
-def resolve(uri: str, store_uri: str) -> str:
-    """Give the local path of a `file:///abs` or `store:///relative` uri; raises PlaceNotFound."""
+def relative_place(uri: str) -> str | None:
+    """Give the path within the store of a `store:///` uri, None for `file:///`; raises PlaceNotFound."""
     scheme = urlsplit(uri).scheme
     if scheme == "file":
-        return _path_part(uri)
-    if scheme == "store":
-        return str(store_root(store_uri) / _path_part(uri).lstrip("/"))
-    raise PlaceNotFound(f"{uri} must be a file:///path or a store:///path uri.")
+        return None
+    if scheme != "store":
+        raise PlaceNotFound(f"{uri} must be a file:///path or a store:///path uri.")
+    return "/".join(PurePosixPath(_path_part(uri)).parts[1:])
 
 
-def _hash(path: Path) -> tuple[str, int]:
-    whole = hashlib.sha256()
-    size = 0
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            whole.update(chunk)
-            size += len(chunk)
-    return whole.hexdigest(), size
+def resolve(uri: str, store_uri: str) -> str:
+    """Give the local path of a uri, where the store is a `file:///` one; raises PlaceNotFound."""
+    relative = relative_place(uri)
+    return _path_part(uri) if relative is None else str(store_root(store_uri) / relative)
 
 
-def hash_file(path: Path) -> tuple[str, int]:
-    """Hash a regular file and return its sha256 (64 hex digits) and size in bytes; a link is refused."""
-    try:
-        return _hash(path)
-    except FileNotFoundError as error:
-        raise PlaceNotFound(f"{path} is not there.") from error
-    except OSError as error:
-        raise PlaceNotFound(f"{path} cannot be read as a regular file: {error.strerror}.") from error
+class Places:
+    """The data and the bases that a store's jobs are pointed to."""
 
+    def __init__(self, files: Files, cache: Cache) -> None:
+        self._files = files
+        self._cache = cache
 
-def file_digest(path: str) -> str:
-    """Digest a regular file as `sha256:<64 hex>`; raises PlaceNotFound."""
-    return f"sha256:{hash_file(Path(path))[0]}"
+    def read(self, uri: str) -> bytes:
+        """Read a file; raises PlaceNotFound, StoreUnavailable."""
+        path = self._local(uri)
+        if path is None:
+            relative = relative_place(uri) or ""
+            seen = self._files.look(relative)
+            if seen is None:
+                raise PlaceNotFound(f"{self._files.where(relative)} is not there.")
+            return seen.content or b""
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise PlaceNotFound(f"{path} cannot be read: {error.strerror}.") from error
 
+    def directory(self, uri: str, digest: str) -> Path:
+        """Give a local directory of what lies there; from a bucket it is fetched once a digest.
 
-def regular_files(directory: str) -> tuple[str, ...]:
-    """List the regular files below a directory, sorted; raises PlaceNotFound for a link or a device."""
-    root = Path(directory)
-    if not root.is_dir():
-        raise PlaceNotFound(f"{directory} is not a directory.")
-    found: list[str] = []
-    for path in root.rglob("*"):
-        mode = path.lstat().st_mode
-        if stat.S_ISREG(mode):
-            found.append(path.relative_to(root).as_posix())
-        elif not stat.S_ISDIR(mode):
-            raise PlaceNotFound(f"{path} is neither a regular file nor a directory; links are not followed.")
-    return tuple(sorted(found))
+        The digest is the caller's to check: what is there may be another than is wanted. Raises PlaceNotFound
+        where nothing is, StoreUnavailable.
+        """
+        path = self._local(uri)
+        if path is not None:
+            return path
+        known = self._cache.get("places", digest.removeprefix("sha256:"))
+        if known is not None:
+            if directory_digest(str(known)) == digest:
+                return known
+            self._cache.drop("places", known.name)
+        with self._cache.filling("places") as aside:
+            copy_files(self._files, relative_place(uri) or "", aside)
+            return self._cache.keep("places", aside, directory_digest(str(aside)).removeprefix("sha256:"))
 
-
-def directory_digest(directory: str) -> str:
-    """Digest a directory: sha256 over sorted lines `<sha256>  <relative path>`; raises PlaceNotFound."""
-    root = Path(directory)
-    lines = sorted(f"{hash_file(root / name)[0]}  {name}\n" for name in regular_files(directory))
-    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
+    def _local(self, uri: str) -> Path | None:
+        relative = relative_place(uri)
+        return Path(_path_part(uri)) if relative is None else self._files.local(relative)

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from modelecology.store.errors import ArtifactCorrupt
 
 ArtifactKind = Literal["Train", "Import", "Evaluate", "Base"]
+ADAPTERS: Final[frozenset[ArtifactKind]] = frozenset({"Train", "Import"})
+"""The kinds of artifact that an engine can load."""
+
+MANIFEST: Final = "manifest.json"
+_KEY = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def checked_key(key: str) -> str:
+    """Return a key that is one; raises ValueError."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"an artifact's key is 64 hex digits, not {key!r}")
+    return key
+
+
+def checked_name(name: str) -> str:
+    """Return a file name that is safe inside an artifact; raises ValueError."""
+    if not _NAME.fullmatch(name) or name == MANIFEST:
+        raise ValueError(f"an artifact's file must have a plain name other than {MANIFEST}, not {name!r}")
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +45,22 @@ class Commit:
     key: str
     attempt: str
     manifest: str
+
+
+class Standing(StrEnum):
+    """What a key's marker says of it."""
+
+    IN_USE = ""
+    ARCHIVED = "Archived"
+    DELETING = "Deleting"
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The one object that decides about a key. A key is deleted with or without a commit."""
+
+    standing: Standing
+    commit: Commit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +114,17 @@ _Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _CommitRecord(_Record):
-    attempt: str = Field(pattern=r"^attempt-[0-9a-f]{32}$")
-    manifest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    attempt: str = Field(default="", pattern=r"^(attempt-[0-9a-f]{32})?$")
+    manifest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    standing: Standing = Standing.IN_USE
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if bool(self.attempt) != bool(self.manifest):
+            raise ValueError("attempt and manifest come together")
+        if not self.attempt and self.standing is not Standing.DELETING:
+            raise ValueError("a commit names its attempt")
+        return self
 
 
 class _FileRecord(_Record):
@@ -96,7 +143,7 @@ class _CostRecord(_Record):
 class _ManifestRecord(_Record):
     kind: ArtifactKind
     key: _Hex
-    files: dict[str, _FileRecord]
+    files: dict[Annotated[str, AfterValidator(checked_name)], _FileRecord]
     meta: dict[str, JsonValue]
     cost: _CostRecord
 
@@ -114,25 +161,32 @@ def bytes_digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _dump(record: _Record) -> bytes:
-    plain = record.model_dump(mode="json", by_alias=True)
+def _dump(record: _Record, *, sparse: bool = False) -> bytes:
+    plain = record.model_dump(mode="json", by_alias=True, exclude_defaults=sparse)
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def dump_commit(commit: Commit) -> bytes:
-    """Write a commit marker."""
-    return _dump(_CommitRecord(attempt=commit.attempt, manifest=commit.manifest))
+def dump_marker(marker: Marker) -> bytes:
+    """Write a key's marker."""
+    commit = marker.commit
+    record = _CommitRecord(
+        attempt=commit.attempt if commit else "",
+        manifest=commit.manifest if commit else "",
+        standing=marker.standing,
+    )
+    return _dump(record, sparse=True)
 
 
-def load_commit(key: str, content: bytes) -> Commit:
-    """Read a commit marker; raises ArtifactCorrupt."""
+def load_marker(key: str, content: bytes) -> Marker:
+    """Read a key's marker; raises ArtifactCorrupt."""
     try:
         record = _CommitRecord.model_validate_json(content)
     except ValidationError as error:
         raise ArtifactCorrupt(
             f"The commit marker of artifact {key[:12]} cannot be read; restore artifacts/{key}/commit.json."
         ) from error
-    return Commit(key=key, attempt=record.attempt, manifest=record.manifest)
+    commit = Commit(key=key, attempt=record.attempt, manifest=record.manifest) if record.attempt else None
+    return Marker(record.standing, commit)
 
 
 def dump_manifest(manifest: Manifest) -> bytes:

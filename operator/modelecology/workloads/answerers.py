@@ -19,6 +19,11 @@ from pydantic import BaseModel, ValidationError
 from modelecology.workloads.errors import EngineRefused, EngineUnreachable, IntentInvalid
 from modelecology.workloads.model import LoadedBase, answer_tokens, prompt_tokens
 
+FORBIDDEN = frozenset({401, 403})
+MEND_TOKEN = (
+    "it wants another token: mend serving.tokenSecretRef, or without KubeRay the variable "
+    "MODELECOLOGY_ENGINE_TOKEN of Ray's nodes, then retry."
+)
 NOT_SERVED = 404
 BUSY = (408, 429)
 Report = Callable[[int], None]
@@ -142,12 +147,16 @@ class _Completion(BaseModel):
 
 
 class ServedAnswerer:
-    """A model behind an OpenAI-compatible endpoint, asked a few questions at a time."""
+    """A model behind an OpenAI-compatible endpoint, asked a few questions at a time.
+
+    `token` is the bearer token that the endpoint asks for; it is in no message.
+    """
 
     def __init__(
         self,
         endpoint: str,
         model: str,
+        token: str | None = None,
         *,
         concurrency: int = 8,
         tries: int = 4,
@@ -157,6 +166,9 @@ class ServedAnswerer:
         self._url = f"{endpoint.rstrip('/')}/v1/chat/completions"
         self._endpoint = endpoint
         self._model = model
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._concurrency = concurrency
         self._tries = tries
         self._timeout = timeout
@@ -209,7 +221,7 @@ class ServedAnswerer:
         for attempt in range(self._tries):
             if attempt:
                 self._pause(2.0 ** (attempt - 1))
-            request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
+            request = urllib.request.Request(self._url, body, self._headers)
             try:
                 with urllib.request.urlopen(request, timeout=self._timeout) as response:
                     content: bytes = response.read()
@@ -223,9 +235,12 @@ class ServedAnswerer:
                         "load it."
                     ) from error
                 if error.code < 500 and error.code not in BUSY:
+                    mend = (
+                        MEND_TOKEN if error.code in FORBIDDEN else "read its log, mend the cause, then retry."
+                    )
                     raise EngineRefused(
                         f"The engine at {self._endpoint} refused a question to {self._model} with {cause}; "
-                        "read its log, mend the cause, then retry."
+                        f"{mend}"
                     ) from error
             except (OSError, HTTPException) as error:
                 cause = str(error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelecology.jobs.intents import DataRef
-from modelecology.store import PlaceNotFound, directory_digest, resolve
+from modelecology.store import PlaceNotFound, Places, directory_digest
 from modelecology.workloads.errors import BaseDigestMismatch, BaseNotCausalLM, BaseNotFound
 from modelecology.workloads.safetensors_header import HeaderUnsound, read_header
 
@@ -20,10 +20,10 @@ class Base:
     digest: str
 
 
-def checked_base(ref: DataRef, store_uri: str) -> Base:
+def checked_base(ref: DataRef, places: Places) -> Base:
     """Find the base and check it; raises BaseNotFound, BaseDigestMismatch, BaseNotCausalLM."""
     try:
-        path = Path(resolve(ref.uri, store_uri))
+        path = places.directory(ref.uri, ref.digest)
         digest = directory_digest(str(path))
     except PlaceNotFound as error:
         raise BaseNotFound(

@@ -113,7 +113,7 @@ def evaluate(
     Raises the Data, Base, Store and engine errors.
     """
     pending = [task for task in intent.tasks if store.commit_of(task.key) is None]
-    items = [items_of_task(task, intent.store) for task in pending]
+    items = [items_of_task(task, store.places) for task in pending]
     report = ProgressReport(store, intent.key, sum(len(some) for some in items), meter.clock)
     report.report(0, "Evaluating")
     commits: list[Commit] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelecology.jobs.intents import ImportIntent
-from modelecology.store import ArtifactStore, Commit, PlaceNotFound, directory_digest, resolve
+from modelecology.store import ArtifactStore, Commit, PlaceNotFound, directory_digest
 from modelecology.workloads.adapter import CONFIG, WEIGHTS, check_adapter, check_files, normalised_config
 from modelecology.workloads.base import checked_base, linear_shapes
 from modelecology.workloads.errors import ArtifactDigestMismatch, ArtifactNotFound
@@ -26,9 +26,9 @@ def import_adapter(intent: ImportIntent, store: ArtifactStore, meter: Meter) -> 
         store.verify(intent.key)
         return ready
     ref = intent.artifact
-    linears = linear_shapes(checked_base(intent.base, intent.store))
+    linears = linear_shapes(checked_base(intent.base, store.places))
     try:
-        source = Path(resolve(ref.uri, intent.store))
+        source = store.places.directory(ref.uri, ref.digest)
         if not source.is_dir():
             raise PlaceNotFound(f"{source} is not a directory.")
         check_files(source)

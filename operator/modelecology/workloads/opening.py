@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from peft import PeftModel
@@ -15,6 +16,8 @@ from modelecology.workloads.errors import AdapterUnsound
 from modelecology.workloads.meter import Meter
 from modelecology.workloads.model import load_base, make_deterministic, wrapping
 
+ENGINE_TOKEN = "MODELECOLOGY_ENGINE_TOKEN"
+
 
 def open_answerer(intent: EvaluateIntent, store: ArtifactStore, meter: Meter) -> Answerer:
     """Open it; the adapter's bytes are hashed again first.
@@ -22,14 +25,14 @@ def open_answerer(intent: EvaluateIntent, store: ArtifactStore, meter: Meter) ->
     Raises the Base and Store errors and AdapterUnsound.
     """
     if intent.served is not None:
-        return ServedAnswerer(intent.served.endpoint, intent.served.model)
+        return ServedAnswerer(intent.served.endpoint, intent.served.model, os.environ.get(ENGINE_TOKEN))
     if intent.adapter is not None:
         files = set(store.verify(intent.adapter.key).files)
         if files != {CONFIG, WEIGHTS}:
             raise AdapterUnsound(
                 f"Artifact {intent.adapter.key[:12]} is no adapter: it holds {sorted(files)}."
             )
-    checked = checked_base(intent.base, intent.store)
+    checked = checked_base(intent.base, store.places)
     make_deterministic(0, intent.threads)
     base = load_base(checked)
     meter.on_gpu = base.device.type == "cuda"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelecology.jobs.intents import DataRef, EvaluationTask, SealedRef, in_shadow_split
-from modelecology.store import PlaceNotFound, resolve
+from modelecology.store import PlaceNotFound, Places
 from modelecology.workloads.errors import (
     DataContaminated,
     DataDigestMismatch,
@@ -65,12 +64,11 @@ class _TrainLine(_Line):
 _Parsed = TypeVar("_Parsed", bound=_Line)
 
 
-def checked_bytes(ref: DataRef, store_uri: str) -> bytes:
+def checked_bytes(ref: DataRef, places: Places) -> bytes:
     """Read a data file whose digest is right; raises DataNotFound, DataDigestMismatch."""
     try:
-        path = Path(resolve(ref.uri, store_uri))
-        content = path.read_bytes()
-    except (PlaceNotFound, OSError) as error:
+        content = places.read(ref.uri)
+    except PlaceNotFound as error:
         raise DataNotFound(
             f"The data file {ref.uri} cannot be read; mend the uri or put it there."
         ) from error
@@ -112,18 +110,18 @@ def _lines(content: bytes, name: str, shape: type[_Parsed]) -> list[_Parsed]:
     return rows
 
 
-def eval_items(ref: DataRef, store_uri: str) -> tuple[EvalItem, ...]:
+def eval_items(ref: DataRef, places: Places) -> tuple[EvalItem, ...]:
     """Read a suite task's items in their order; raises the Data errors."""
     return tuple(
         EvalItem(line.id, line.cluster or line.id, line.prompt, line.answer, tuple(line.choices))
-        for line in _lines(checked_bytes(ref, store_uri), ref.uri, _EvalLine)
+        for line in _lines(checked_bytes(ref, places), ref.uri, _EvalLine)
     )
 
 
-def items_of_task(task: EvaluationTask, store_uri: str) -> tuple[EvalItem, ...]:
+def items_of_task(task: EvaluationTask, places: Places) -> tuple[EvalItem, ...]:
     """Read the items on the task's side of the split; raises the Data errors."""
     wanted: list[EvalItem] = []
-    for item in eval_items(task.data, store_uri):
+    for item in eval_items(task.data, places):
         if task.scorer in ("Exact", "Contains", "Choice", "Perplexity") and not item.answer:
             raise DataInvalid(f"{task.data.uri}: item {item.id!r} has no answer, which {task.scorer} needs.")
         if task.scorer == "Choice" and (len(item.choices) < 2 or item.answer not in item.choices):
@@ -137,11 +135,11 @@ def items_of_task(task: EvaluationTask, store_uri: str) -> tuple[EvalItem, ...]:
     return tuple(wanted)
 
 
-def train_rows(ref: DataRef, store_uri: str) -> tuple[TrainRow, ...]:
+def train_rows(ref: DataRef, places: Places) -> tuple[TrainRow, ...]:
     """Read training rows in their order; raises the Data errors."""
     return tuple(
         TrainRow(line.id, line.prompt, line.answer)
-        for line in _lines(checked_bytes(ref, store_uri), ref.uri, _TrainLine)
+        for line in _lines(checked_bytes(ref, places), ref.uri, _TrainLine)
     )
 
 
@@ -151,7 +149,7 @@ def normalised(prompt: str) -> str:
 
 
 def refuse_contamination(
-    rows: Sequence[TrainRow], name: str, sealed: Sequence[SealedRef], store_uri: str
+    rows: Sequence[TrainRow], name: str, sealed: Sequence[SealedRef], places: Places
 ) -> None:
     """Refuse training rows that also stand in a sealed suite, naming the first and their number.
 
@@ -159,7 +157,7 @@ def refuse_contamination(
     """
     tasks: dict[str, str] = {}
     for ref in sealed:
-        for item in eval_items(ref.data, store_uri):
+        for item in eval_items(ref.data, places):
             tasks.setdefault(normalised(item.prompt), ref.task)
     shared = [row for row in rows if normalised(row.prompt) in tasks]
     if shared:

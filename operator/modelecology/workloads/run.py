@@ -25,7 +25,7 @@ from modelecology.jobs.intents import (
     TrainIntent,
     parse_intent,
 )
-from modelecology.store import ArtifactStore, StoreError
+from modelecology.store import JOB_PATIENCE_SECONDS, ArtifactStore, S3Access, StoreError
 from modelecology.workloads.errors import DeadlineExceeded, IntentInvalid, WorkloadError
 from modelecology.workloads.meter import Meter
 
@@ -75,7 +75,8 @@ def deadline(seconds: int) -> Iterator[None]:
 
 def execute(intent: Intent) -> None:
     """Do what the intent says; raises WorkloadError or StoreError."""
-    store = ArtifactStore.open(intent.store)
+    access = S3Access.from_environment(os.environ, JOB_PATIENCE_SECONDS)
+    store = ArtifactStore.open(intent.store, access)
     meter = Meter()
     # Late imports: an import needs no torch, and a wrong intent is refused before torch is loaded.
     if isinstance(intent, ImportIntent):

@@ -158,12 +158,12 @@ def train(intent: TrainIntent, store: ArtifactStore, meter: Meter) -> Commit:
         return ready
     report = ProgressReport(store, intent.key, intent.recipe.steps, meter.clock)
     report.report(0, "Checking")
-    rows = train_rows(intent.data, intent.store)
-    replay = train_rows(intent.replay, intent.store) if intent.replay else ()
-    refuse_contamination(rows, intent.data.uri, intent.sealed, intent.store)
+    rows = train_rows(intent.data, store.places)
+    replay = train_rows(intent.replay, store.places) if intent.replay else ()
+    refuse_contamination(rows, intent.data.uri, intent.sealed, store.places)
     if intent.replay:
-        refuse_contamination(replay, intent.replay.uri, intent.sealed, intent.store)
-    checked = checked_base(intent.base, intent.store)
+        refuse_contamination(replay, intent.replay.uri, intent.sealed, store.places)
+    checked = checked_base(intent.base, store.places)
     linears = linear_shapes(checked)
     targets = tuple(sorted({name.rpartition(".")[2] for name in linears}))
     make_deterministic(intent.recipe.seed, intent.threads)

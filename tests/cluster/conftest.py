@@ -1,0 +1,138 @@
+"""Real pods: one cluster, one installation by Helm, a tiny generalist, real trainings in RayJobs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelecology.store import ArtifactStore
+from testbed.installation import Image, Installation, fill, load_images
+from testbed.node import NodeCluster
+from testbed.tiny import TinyDesk, make_tiny_desk
+from testbed.waiting import holds_within
+from tests.cluster import tiny_values
+
+PATIENCE_SECONDS = 600.0
+# Images are built and brought to the node before the first test; a cold machine takes a while for 6 GB.
+LIMIT_SECONDS = 2700
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder the time that their pods need."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.timeout(LIMIT_SECONDS))
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An installation, its desk, and a way to wait for what its specialists become."""
+
+    installation: Installation
+    desk: TinyDesk
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The store, as this machine sees it."""
+        return ArtifactStore.open(f"file://{self.installation.store}")
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Read a specialist's status."""
+        found: dict[str, Any] = self.installation.get("specialist", name).get("status", {})
+        return found
+
+    def until(
+        self, name: str, wanted: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
+        """Wait until a status is as wanted, and give it; tells all that may explain why it never is."""
+        last: dict[str, Any] = {}
+
+        def holds() -> bool:
+            last.clear()
+            last.update(self.status(name))
+            return wanted(last)
+
+        if not holds_within(holds, seconds):
+            raise AssertionError(f"{name}: {json.dumps(last, indent=1)}\n\n{self.story()}")
+        return last
+
+    def state(self, name: str, state: str) -> dict[str, Any]:
+        """Wait until a specialist is in a state and nothing is left to do about it."""
+        return self.until(name, lambda status: _is_in(status, state))
+
+    def is_in(self, name: str, state: str) -> bool:
+        """Say whether a specialist is in a state and nothing is left to do about it."""
+        return _is_in(self.status(name), state)
+
+    def want(self, name: str, target: str) -> None:
+        """Set a specialist's lifecycle.target."""
+        patch = json.dumps({"spec": {"lifecycle": {"target": target}}})
+        self.installation.kubectl("patch", "specialist", name, "--type=merge", f"--patch={patch}")
+
+    def decisions(self, name: str) -> list[str]:
+        """List what was decided about a specialist, as `Action Reason`."""
+        items = json.loads(self.installation.kubectl("get", "decisions", "--output=json"))["items"]
+        specs = sorted((d["spec"] for d in items), key=lambda s: int(s["sequence"]))
+        return [f"{s['action']} {s['reason']}" for s in specs if s["subject"]["specialist"] == name]
+
+    def story(self) -> str:
+        """Tell what is known, for a failing test."""
+        kubectl = self.installation.kubectl
+        parts = [kubectl("get", "ecology,rayjobs,rayclusters,pods,pvc", "--output=wide")]
+        parts.append(kubectl("get", "events", "--sort-by=.lastTimestamp")[-4000:])
+        parts.append(kubectl("logs", "deployment/modelecology-operator", "--tail=60"))
+        return "\n".join(parts)
+
+
+def _is_in(status: dict[str, Any], state: str) -> bool:
+    conditions = status.get("conditions", ())
+    at_work = any(c["type"] == "Progressing" and c["status"] == "True" for c in conditions)
+    return status.get("state") == state and not at_work
+
+
+@pytest.fixture(scope="session")
+def images(owned_node: NodeCluster) -> Mapping[str, Image]:
+    """KubeRay's operator runs, and the node has our images."""
+    owned_node.install_kuberay()
+    return load_images(owned_node)
+
+
+@pytest.fixture(scope="session")
+def tiny_desk(tmp_path_factory: pytest.TempPathFactory) -> TinyDesk:
+    """The tiny base and its data."""
+    return make_tiny_desk(tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture(scope="session")
+def installed(
+    owned_node: NodeCluster,
+    images: Mapping[str, Image],
+    tiny_desk: TinyDesk,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Installed:
+    """The product on the cluster, with no specialist yet."""
+    namespace = owned_node.create_restricted_namespace("ecology")
+    store = tmp_path_factory.mktemp("store")
+    let_others_in(store)
+    ArtifactStore.create(f"file://{store}")
+    fill(store, tiny_values.files(tiny_desk))
+    found = Installation(owned_node, namespace, store, images)
+    found.prepare()
+    found.install_operator()
+    found.install_population(tiny_values.population(tiny_desk))
+    found.wait_rolled_out()
+    return Installed(found, tiny_desk)
+
+
+def let_others_in(folder: Path) -> None:
+    """Open pytest's folders, which are for one user only, so that pods of another can pass through."""
+    for parent in (folder, *folder.parents):
+        if parent.stat().st_uid == os.getuid() and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o111)
