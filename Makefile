@@ -45,9 +45,11 @@ check: .venv/.synced ## the fast gate: ruff, mypy, import contracts, CRDs, docs
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy -p modelecology -p testbed
 	@.venv/bin/mypy tests bench
+	@.venv/bin/mypy manifests/argocd/render.py
 	@.venv/bin/lint-imports --no-cache
 	@$(PYTHON) -m modelecology.crds --check
 	@$(PYTHON) -m modelecology.governance.diagram --check
+	@$(PYTHON) manifests/argocd/render.py --check
 	@echo "check: green. Next: make test"
 
 test: check tools ## all tests but the long ones, on real parts
@@ -55,7 +57,7 @@ test: check tools ## all tests but the long ones, on real parts
 	@echo "test: green. Next: make demo, or the long tests: make cluster-test"
 
 cluster-test: tools ## the long tests, in pods: the whole story by Helm, faults, Argo CD; needs root
-	@MODELECOLOGY_REQUIRE_NODE=1 .venv/bin/pytest -m long --durations=15 tests/cluster tests/argocd
+	@MODELECOLOGY_REQUIRE_NODE=1 .venv/bin/pytest -m "long or not long" --durations=15 tests/cluster tests/argocd
 	@echo "cluster-test: green. Next: make demo CLUSTER=1"
 
 format: .venv/.synced ## format and sort

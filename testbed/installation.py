@@ -192,8 +192,10 @@ class Installation:
         return done.stdout
 
     def _upgrade(self, release: str, chart: str, values: Values) -> None:
+        # The kinds that a release of another namespace left behind are taken over.
+        options = ("--take-ownership", "--timeout=5m")
         self.helm(
-            "upgrade", "--install", release, str(REPOSITORY / "charts" / chart), "--timeout=5m", values=values
+            "upgrade", "--install", release, str(REPOSITORY / "charts" / chart), *options, values=values
         )
 
 

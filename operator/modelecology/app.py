@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ from modelecology.reconcile.worker import seen, work
 
 _LOG = logging.getLogger("modelecology")
 EXIT_DEAF = 70
+_MOST_WATCHES = 120
 STUCK_SECONDS = 300.0
 _START_SECONDS = 2.0
 
@@ -65,6 +67,8 @@ async def operate(options: Options, runners: Runners, engines: Engines, code: st
     `code` is the digest of the workloads' code; without it the options say. Raises CodeUnknown, KubeError.
     """
     code = code or code_of_jobs(options)
+    # Each runner's watch may hold a thread while its bucket hangs, and each worker another.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(options.workers + _MOST_WATCHES))
     stop, ready = asyncio.Event(), asyncio.Event()
     _stop_on_signals(stop)
     runtime = Runtime(

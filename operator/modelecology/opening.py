@@ -10,6 +10,7 @@ from modelecology.engines.port import Engine
 from modelecology.engines.vllm import VllmEngine
 from modelecology.jobs.kuberay import KubeRayRunner
 from modelecology.jobs.port import JobRunner
+from modelecology.jobs.ray_entry import store_variables
 from modelecology.jobs.ray_jobs import RayJobsRunner, token_from_file
 from modelecology.kube.ray_jobs import RayJobs
 from modelecology.options import Options
@@ -25,7 +26,9 @@ def runners(options: Options) -> Runners:
         ray = population.spec.jobs.ray
         if ray is not None:
             token = _token(options, population, ray.token_secret_ref)
-            return RayJobsRunner(ray.address, token, options.job_python)
+            return RayJobsRunner(
+                ray.address, token, options.job_python, environment=store_variables(population)
+            )
         client = RayJobs(population.metadata.namespace)
         return KubeRayRunner(client, population, options.job_image, options.job_python)
 

@@ -26,6 +26,8 @@ from tests.cluster.conftest import let_others_in
 from tests.jobs.populations import population
 from tests.jobs.runner_contract import PROGRAM, RunnerContract, Until, World
 
+pytestmark = pytest.mark.long
+
 _LIMIT_SECONDS = 240.0
 _CLAIM = "runs"
 

@@ -115,6 +115,14 @@ def test_another_sort_of_gpu_takes_the_place_of_ours() -> None:
         (_spec(restartPolicy=None), "spec.restartPolicy must be Never"),
         (_spec(automountServiceAccountToken=True), "spec.automountServiceAccountToken must be false"),
         (_spec(automountServiceAccountToken=None), "spec.automountServiceAccountToken must be false"),
+        (
+            _spec(
+                volumes=[
+                    {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+                ]
+            ),
+            "spec.volumes[t].projected must not hold a token of the Kubernetes API",
+        ),
         (_container(command=["sh"]), "spec.containers[ray-head].command cannot be set"),
         (_container(args=["-c"]), "spec.containers[ray-head].args cannot be set"),
         (
@@ -229,3 +237,10 @@ def test_a_merge_is_stable_and_changes_neither_side(theirs: Body) -> None:
     merged = laid_over(ours, theirs)
     assert laid_over(merged, theirs) == merged
     assert (ours, theirs) == (_ours(), before)
+
+
+def test_a_token_for_another_service_may_be_mounted() -> None:
+    token = {"serviceAccountToken": {"audience": "sts.example.org", "path": "token"}}
+    volume = {"name": "identity", "projected": {"sources": [token]}}
+    merged = laid_over(_ours(), _spec(volumes=[volume]))
+    assert volume in merged["spec"]["volumes"]

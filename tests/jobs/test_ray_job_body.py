@@ -144,9 +144,10 @@ def test_secrets_are_named_and_none_is_read() -> None:
         },
     }
     serving = {"tokenSecretRef": {"name": "engine", "key": "bearer"}}
-    environment = {e["name"]: e for e in _head(_job(population(store=bucket, serving=serving)))["env"]}
-    assert environment["AWS_REGION"]["value"] == "eu-west-1"
-    assert environment["MODELECOLOGY_S3_ENDPOINT"]["value"] == "https://s3.example:9000"
+    job = _job(population(store=bucket, serving=serving))
+    environment = {e["name"]: e for e in _head(job)["env"]}
+    assert _environment(job)["AWS_REGION"] == "eu-west-1"
+    assert _environment(job)["MODELECOLOGY_S3_ENDPOINT"] == "https://s3.example:9000"
     for name, secret, key in (
         ("AWS_ACCESS_KEY_ID", "store-credentials", "AWS_ACCESS_KEY_ID"),
         ("AWS_SECRET_ACCESS_KEY", "store-credentials", "AWS_SECRET_ACCESS_KEY"),
@@ -157,7 +158,17 @@ def test_secrets_are_named_and_none_is_read() -> None:
 
 def test_a_bucket_without_a_secret_is_reached_by_the_pods_own_identity() -> None:
     job = _job(population(store={"uri": "s3://bucket", "s3": {}}))
-    assert [e["name"] for e in _head(job)["env"]] == ["AWS_REGION"]
+    assert _head(job).get("env", []) == []
+    assert _environment(job)["AWS_REGION"] == "us-east-1"
+    assert "MODELECOLOGY_S3_ENDPOINT" not in _environment(job)
+
+
+def test_a_shared_cluster_is_told_where_the_bucket_is_and_gives_time_to_wait_for_cpus() -> None:
+    how = {"clusterSelector": {"ray.io/cluster": "shared"}}
+    bucket = {"uri": "s3://bucket", "s3": {"endpoint": "http://minio:9000"}}
+    job = _job(population(how, store=bucket, jobs={"deadline": "1h"}))
+    assert _environment(job)["MODELECOLOGY_S3_ENDPOINT"] == "http://minio:9000"
+    assert job["spec"]["activeDeadlineSeconds"] == 2 * 3600 + START_SECONDS
 
 
 def test_the_users_template_is_laid_over_the_pod() -> None:

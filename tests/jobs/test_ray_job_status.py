@@ -84,8 +84,8 @@ def test_a_job_that_a_queue_holds_back_does_not_wait_for_room_yet() -> None:
     assert "waits for its queue" in found.message
 
 
-def test_a_job_that_kuberay_has_not_seen_yet_waits_since_it_was_made() -> None:
-    assert _read().submitted == _seconds(_MADE)
+def test_a_job_that_kuberay_has_taken_up_waits_since_then() -> None:
+    assert _read(jobDeploymentStatus="Initializing", startTime=_BEGUN).submitted == _seconds(_BEGUN)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +192,18 @@ def test_only_a_running_job_in_a_cluster_of_its_own_is_worth_asking_its_cluster(
     assert _job({"clusterSelector": {"ray.io/cluster": "shared"}}, **running).cluster_to_ask == ""
     assert _job(jobDeploymentStatus="Initializing", rayClusterName="train-a-x").cluster_to_ask == ""
     assert _job(**{**running, "jobStatus": "SUCCEEDED"}).cluster_to_ask == ""
+
+
+@pytest.mark.parametrize("state", ["", "Suspending", "Suspended"])
+def test_time_in_a_queue_or_without_kuberay_is_no_time_of_the_job(state: str) -> None:
+    # KubeRay sets the start time of a suspended job too.
+    assert _read(jobDeploymentStatus=state, startTime=_BEGUN).submitted is None
+    assert _read({"suspend": True}, jobDeploymentStatus="Running", startTime=_BEGUN).submitted is None
+
+
+def test_a_job_that_kuberay_gave_up_in_a_shared_cluster_may_run_on() -> None:
+    shared = {"clusterSelector": {"ray.io/cluster": "shared"}}
+    late = {"jobDeploymentStatus": "Failed", "reason": "DeadlineExceeded"}
+    assert _job(shared, **late, jobStatus="RUNNING").may_run_on
+    assert not _job(shared, jobDeploymentStatus="Failed", jobStatus="FAILED").may_run_on
+    assert not _job(None, **late, jobStatus="RUNNING").may_run_on

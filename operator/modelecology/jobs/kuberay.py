@@ -135,7 +135,9 @@ class KubeRayRunner:
     async def cancel(self, name: str) -> None:
         """Delete the RayJob unless it is over; see JobRunner."""
         job = await self._find(name)
-        if job is not None and not job.over and job.metadata.deletion_timestamp is None:
+        if job is None or job.metadata.deletion_timestamp is not None:
+            return
+        if not job.over or job.may_run_on:
             await self._delete(job)
 
     async def close(self) -> None:
@@ -172,7 +174,10 @@ class KubeRayRunner:
             return None  # KubeRay makes it anew
         if status != HTTPStatus.OK:
             raise error_of(status, answer, f"read RayCluster {name}")
-        return RayCluster.model_validate(answer).status
+        try:
+            return RayCluster.model_validate(answer).status
+        except ValidationError as error:
+            raise RunnerRefused(f"What Kubernetes says of RayCluster {name} cannot be read.") from error
 
     async def _delete(self, job: RayJob) -> None:
         status, answer = await self._client.delete(job.metadata.name, job.metadata.uid)
@@ -195,7 +200,9 @@ class KubeRayRunner:
             raise error_of(status, answer, "list RayJobs")
         for item in answer.get("items", ()):
             job = _parsed(item)
-            ended = read_status(job).ended
+            # One that KubeRay refused has no end, only a beginning.
+            made = job.metadata.creation_timestamp
+            ended = read_status(job).ended or (made.timestamp() if made is not None else None)
             if job.over and ended is not None and self._now() - ended > KEPT_SECONDS:
                 await self._delete(job)
 

@@ -90,7 +90,11 @@ def _refuse(theirs: Body) -> None:
     for field in theirs:
         if field not in ("metadata", "spec"):
             raise _no(field, "is not known: a pod template has metadata and spec")
-    metadata = _map(theirs.get("metadata", {}), f"{FIELD}.metadata")
+    _refuse_metadata(_map(theirs.get("metadata", {}), f"{FIELD}.metadata"))
+    _refuse_spec(_map(theirs.get("spec", {}), f"{FIELD}.spec"))
+
+
+def _refuse_metadata(metadata: Body) -> None:
     for field in metadata:
         if field not in ("labels", "annotations"):
             raise _no(f"metadata.{field}", "cannot be set: KubeRay names the pods")
@@ -98,17 +102,30 @@ def _refuse(theirs: Body) -> None:
         for name in _map(metadata.get(field, {}), f"{FIELD}.metadata.{field}"):
             if str(name).startswith(OUR_LABELS):
                 raise _no(f"metadata.{field}[{name}]", "cannot be set: it is the operator's or KubeRay's own")
-    spec = _map(theirs.get("spec", {}), f"{FIELD}.spec")
+
+
+def _refuse_spec(spec: Body) -> None:
     if spec.get("restartPolicy", "Never") != "Never":
         raise _no("spec.restartPolicy", "must be Never: a try that broke off is counted, and another starts")
     if spec.get("automountServiceAccountToken", False) is not False:
         raise _no("spec.automountServiceAccountToken", "must be false: jobs carry no Kubernetes credentials")
+    for volume in _keyed(spec.get("volumes") or [], "name", f"{FIELD}.spec.volumes"):
+        _refuse_tokens(volume)
     for field in ("containers", "initContainers"):
         for container in _keyed(spec.get(field) or [], "name", f"{FIELD}.spec.{field}"):
             name = container["name"]
             _refuse_env(container, f"{FIELD}.spec.{field}[{name}]")
             if field == "containers" and name == RAY_HEAD:
                 _refuse_command(container)
+
+
+def _refuse_tokens(volume: Body) -> None:
+    path = f"spec.volumes[{volume['name']}].projected"
+    for source in _map(volume.get("projected") or {}, f"{FIELD}.{path}").get("sources") or ():
+        token = source.get("serviceAccountToken") if isinstance(source, dict) else None
+        # With an audience of its own it is for another service, such as a cloud's identity.
+        if token is not None and not (isinstance(token, dict) and token.get("audience")):
+            raise _no(path, "must not hold a token of the Kubernetes API: jobs carry no such credentials")
 
 
 def _refuse_command(head: Body) -> None:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from modelecology.api.population import Population
 from modelecology.jobs.intents import INTENT_VARIABLE
 from modelecology.jobs.port import JobSpec
 
@@ -22,6 +23,14 @@ def variables(spec: JobSpec, extra: Mapping[str, str] | None = None) -> dict[str
         **(extra or {}),
         INTENT_VARIABLE: unexpanded(spec.intent_json),
     }
+
+
+def store_variables(population: Population) -> dict[str, str]:
+    """Say where a population's bucket is; no secret."""
+    s3 = population.spec.store.s3
+    if s3 is None:
+        return {}
+    return {"AWS_REGION": s3.region} | ({"MODELECOLOGY_S3_ENDPOINT": s3.endpoint} if s3.endpoint else {})
 
 
 def unexpanded(intent_json: str) -> str:

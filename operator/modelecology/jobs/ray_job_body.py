@@ -13,7 +13,7 @@ from modelecology.api.meta import API_VERSION
 from modelecology.api.population import KubeRay, Population
 from modelecology.jobs.pod_template import RAY_HEAD, laid_over
 from modelecology.jobs.port import JobSpec, RunnerRefused
-from modelecology.jobs.ray_entry import variables
+from modelecology.jobs.ray_entry import store_variables, variables
 
 Body: TypeAlias = dict[str, Any]
 
@@ -52,6 +52,7 @@ def ray_job(spec: JobSpec, population: Population, image: str, entrypoint: str) 
     how = population.spec.jobs.kube_ray or KubeRay()
     meta = population.metadata
     labels = {**LABELS, POPULATION_LABEL: meta.name}
+    environment = {"env_vars": variables(spec, store_variables(population))}
     body: Body = {
         "apiVersion": RAY_API,
         "kind": "RayJob",
@@ -67,20 +68,22 @@ def ray_job(spec: JobSpec, population: Population, image: str, entrypoint: str) 
             # The other ways start one more pod or container, which has the token too.
             "submissionMode": "HTTPMode",
             "backoffLimit": 0,
-            "activeDeadlineSeconds": _deadline(population),
+            "activeDeadlineSeconds": _deadline(population, how),
             "entrypoint": entrypoint,
             "entrypointNumCpus": spec.cpus,
             "entrypointNumGpus": spec.gpus,
-            "runtimeEnvYAML": json.dumps({"env_vars": variables(spec)}, sort_keys=True),
+            "runtimeEnvYAML": json.dumps(environment, sort_keys=True),
         },
     }
     body["spec"] |= _shared(how) if how.cluster_selector else _own(spec, population, how, image, labels)
     return body
 
 
-def _deadline(population: Population) -> int:
+def _deadline(population: Population, how: KubeRay) -> int:
     # The job keeps its own deadline; this one is for a pod that never starts, and for a job that hangs.
-    return min(int(population.spec.jobs.deadline.total_seconds()) + START_SECONDS, _MOST_SECONDS)
+    deadline = int(population.spec.jobs.deadline.total_seconds())
+    # In a shared cluster a job may wait for its CPUs as long again.
+    return min(deadline * (2 if how.cluster_selector else 1) + START_SECONDS, _MOST_SECONDS)
 
 
 def _shared(how: KubeRay) -> Body:
@@ -201,13 +204,9 @@ def _environment(population: Population) -> list[Body]:
     """List what a job's process is given besides its intent; secrets by reference, so none is read here."""
     store, serving = population.spec.store, population.spec.serving
     found: list[Body] = []
-    if store.s3 is not None:
-        found.append({"name": "AWS_REGION", "value": store.s3.region})
-        if store.s3.endpoint is not None:
-            found.append({"name": "MODELECOLOGY_S3_ENDPOINT", "value": store.s3.endpoint})
-        if store.s3.credentials_secret_ref is not None:
-            secret = store.s3.credentials_secret_ref.name
-            found += [_secret(key, secret, key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    if store.s3 is not None and store.s3.credentials_secret_ref is not None:
+        secret = store.s3.credentials_secret_ref.name
+        found += [_secret(key, secret, key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
     if serving.token_secret_ref is not None:
         token = serving.token_secret_ref
         found.append(_secret("MODELECOLOGY_ENGINE_TOKEN", token.name, token.key))

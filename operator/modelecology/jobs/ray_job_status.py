@@ -127,6 +127,12 @@ class RayJob(_Edge):
         return self.status.job_deployment_status in tuple(_Deployment)
 
     @property
+    def may_run_on(self) -> bool:
+        """Whether KubeRay gave it up in a cluster that it does not end, where the job itself goes on."""
+        ended = self.status.job_status in (_RayState.SUCCEEDED, _RayState.STOPPED, _RayState.FAILED)
+        return bool(self.spec.cluster_selector) and self.over and not ended
+
+    @property
     def cluster_to_ask(self) -> str:
         """Name the RayCluster that knows whether the job's pod is still there; empty if nobody need ask."""
         own = self.status.ray_cluster_name if not self.spec.cluster_selector else ""
@@ -164,16 +170,22 @@ def read_status(job: RayJob, cluster: RayClusterStatus | None = None) -> JobStat
     return JobStatus(name, phase, message, stated, _submitted(job), started, ended)
 
 
+_HELD: Final = frozenset({"", "Suspending", "Suspended"})
+
+
 def _submitted(job: RayJob) -> float | None:
-    """Give the moment since which the job might run; None while a queue holds it back."""
-    if job.status.start_time is not None:
-        return _seconds(job.status.start_time)
-    return None if job.spec.suspend else _seconds(job.metadata.creation_timestamp)
+    """Give the moment since which the job might run; None while a queue or KubeRay itself holds it back."""
+    # KubeRay sets the start time of a suspended job too, and leaves it where it was at a preemption.
+    if job.spec.suspend or job.status.job_deployment_status in _HELD:
+        return None
+    return _seconds(job.status.start_time)
 
 
 def _waits_for(job: RayJob) -> str:
     if job.spec.suspend:
         return "The job is suspended and waits for its queue (spec.jobs.kubeRay.queue)."
+    if not job.status.job_deployment_status:
+        return "KubeRay has not taken up the job yet; see whether its operator runs."
     obstacle = job.status.ray_cluster_status.obstacle()
     return f"The job's pod is not ready: {obstacle}" if obstacle else ""
 

@@ -93,7 +93,7 @@ class RayJobs:
         An outage is waited out. Everything is listed after it, since nobody tells what happened meanwhile.
         """
         known: set[str] = set()
-        pause = _PAUSE_SECONDS
+        pause, told = _PAUSE_SECONDS, ""
         while True:
             heard = False
             status, page = await self._list({"label_selector": labels}, "PartialObjectMetadataList")
@@ -104,11 +104,13 @@ class RayJobs:
                 for name in sorted(known | listed):
                     changed(name)
                 known = listed
+                told = ""
                 heard = await self._follow(labels, str(page["metadata"]["resourceVersion"]), known, changed)
             else:
-                _LOG.warning(
-                    "RayJobs in %s cannot be watched: %s", self._namespace, page.get("message", status)
-                )
+                said = str(page.get("message", status))
+                if said != told:
+                    _LOG.warning("RayJobs in %s cannot be watched: %s", self._namespace, said)
+                told = said
             pause = _PAUSE_SECONDS if heard else min(pause * 2, _LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 

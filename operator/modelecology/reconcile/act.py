@@ -75,6 +75,8 @@ async def run_job(
             settle(runtime, frame.population, waiter, None)
             raise
     attach(runtime, frame, order, waiter)
+    # It may be another line since the submission.
+    line = runtime.runner(frame.population)
     line.watch.watch(name, committed(frame.store, order.commits), probe_seconds(frame.population))
     if status is not None and status.phase is JobPhase.Pending and status.message:
         return Wait(Reason.QUEUED, status.message)

@@ -38,7 +38,9 @@ def way_of(population: Population) -> str:
     if ray is not None:
         # A token is a Secret of the namespace.
         token = f" {meta.namespace}/{ray.token_secret_ref}" if ray.token_secret_ref else ""
-        return f"{ray.address}{token}"
+        s3 = spec.store.s3
+        bucket = f" {s3.endpoint} {s3.region}" if s3 is not None else ""
+        return f"{ray.address}{token}{bucket}"
     # All that a RayJob is rendered from.
     parts = (spec.jobs.model_dump_json(), spec.store.model_dump_json(), str(spec.serving.token_secret_ref))
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

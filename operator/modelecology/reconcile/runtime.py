@@ -33,9 +33,10 @@ from .terms import rules
 
 def root_of(population: Population) -> str:
     """Name a population's store by its place: one store may be spelt in several ways."""
-    uri, s3 = population.spec.store.uri, population.spec.store.s3
+    uri = population.spec.store.uri
     if uri.startswith("s3:"):
-        return f"{s3.endpoint if s3 and s3.endpoint else ''} {uri.rstrip('/')}"
+        # Not by its endpoint: a service has many names, and of a store taken for two one deletes the other's.
+        return uri.rstrip("/")
     try:
         return os.path.normpath(f"/{str(store_root(uri)).lstrip('/')}")
     except StoreError:

@@ -45,6 +45,7 @@ from modelecology.store.records import (
     checked_key,
     checked_name,
     dump_progress,
+    is_key,
     load_manifest,
     load_marker,
     load_progress,
@@ -236,6 +237,8 @@ class ArtifactStore:
         weighty: set[str] = set()
         for name, entry in self._files.scan("artifacts"):
             key, _slash, rest = name.partition("/")
+            if not is_key(key):
+                continue  # somebody else's
             if rest == MARKER:
                 stamps[key] = entry.stamp
             elif rest.endswith(WEIGHTS_SUFFIX):
@@ -287,6 +290,9 @@ class ArtifactStore:
         self._check_format()
         places = (f"artifacts/{checked_key(key)}", f"progress/{key}.json")
         freed = erase(self._files, key) + self._files.remove(places[1])
+        known = self._markers.pop(key, None)
+        if known is not None and known[1].commit is not None:
+            self._manifests.pop(known[1].commit.manifest, None)
         left = [f"{places[0]}/{name}" for name, _entry in self._files.scan(places[0])]
         if self._files.look(places[1]) is not None:
             left.append(places[1])

@@ -6,15 +6,19 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
+from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from modelecology.store.errors import StoreFormatUnknown, StoreUnavailable
-from modelecology.store.files import Files
+from modelecology.store.errors import ArtifactCorrupt, StoreFormatUnknown, StoreUnavailable
+from modelecology.store.files import Files, sync_directory
 from modelecology.store.markers import MARKER, marker_place
 from modelecology.store.records import Marker, Standing, dump_marker, load_marker
 
+_LOG = logging.getLogger(__name__)
 FORMAT = 2
 PLACE = "store.json"
 _OURS = re.compile(r"[0-9a-f]{64}(-[0-9a-f]+)?")
@@ -73,19 +77,39 @@ def _bring_archive_home(files: Files) -> None:
     for key in _folders(files, "archive"):
         place = f"archive/{key}"
         seen = files.look(f"{place}/{MARKER}")
-        commit = load_marker(key, seen.content or b"").commit if seen is not None else None
+        try:
+            commit = load_marker(key, seen.content or b"").commit if seen is not None else None
+        except ArtifactCorrupt:
+            # It is left where it is, for a person: it must not keep all others from being used.
+            _LOG.error("%s cannot be read and is left as it is; restore or remove it", files.where(place))
+            continue
         # What was made again since then is in use, and the same.
         if commit is not None and files.look(marker_place(key)) is None:
             for name, _entry in list(files.scan(place)):
                 source = files.local(f"{place}/{name}")
                 if name != MARKER and source is not None:
-                    files.upload(f"artifacts/{key}/{name}", source)
+                    _bring(files, f"artifacts/{key}/{name}", source)
             files.create(marker_place(key), dump_marker(Marker(Standing.ARCHIVED, commit)))
         files.remove(place)
     for name in _folders(files, "trash"):
         files.remove(f"trash/{name}")
     for place in ("archive", "trash"):
         files.tidy(place)
+
+
+def _bring(files: Files, relative: str, source: Path) -> None:
+    """Lay a file at another place by a second link: a full volume must not keep what is on it from use."""
+    target = files.local(relative)
+    try:
+        if target is None:
+            raise FileNotFoundError(relative)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, target)
+        sync_directory(target.parent)
+    except FileExistsError:
+        return
+    except OSError:
+        files.upload(relative, source)
 
 
 def _folders(files: Files, place: str) -> list[str]:

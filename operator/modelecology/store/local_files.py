@@ -30,6 +30,13 @@ def _fail(error: OSError) -> None:
         raise error
 
 
+def _is_still(path: Path, stamp: str) -> bool:
+    try:
+        return _stamp(os.lstat(path)) == stamp
+    except FileNotFoundError:
+        return False
+
+
 def _stamp(status: os.stat_result) -> str:
     return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
 
@@ -144,17 +151,19 @@ class LocalFiles:
     def swap(self, relative: str, content: bytes, stamp: str) -> bool:
         """Overwrite the version of this stamp.
 
-        Between the look and the rename nothing else may swap or remove the file; that is the operator's work,
-        and there is one at work.
+        A directory knows no conditional rename, so the look comes last, right before it: the slow part, the
+        wait for the disk, is over by then.
         """
         path = self.root / relative
         with local_errors(f"writing {relative}", self.root):
             self._require_root()
             try:
-                if _stamp(os.lstat(path)) != stamp:
-                    return False
                 aside = self._write_aside(path, content, durable=True)
             except FileNotFoundError:
+                return False
+            if not _is_still(path, stamp):
+                with suppress(OSError):
+                    aside.unlink()
                 return False
             self._put_in_place(aside, path)
             sync_directory(path.parent)

@@ -54,10 +54,9 @@ def erase(files: Files, key: str, attempt: str = "") -> int:
     Raises ArtifactCorrupt, StoreUnavailable.
     """
     if attempt:
-        seen = read_marker(files, key)
-        if seen is None or seen[0].commit is None or seen[0].commit.attempt != attempt:
+        if not _mark_only(files, key, attempt):
             return files.remove(f"artifacts/{key}/{attempt}")
-    if turn(files, key, Standing.DELETING) is None:
+    elif turn(files, key, Standing.DELETING) is None:
         if not _parts(files, key):
             files.tidy(f"artifacts/{key}")
             return 0
@@ -65,9 +64,30 @@ def erase(files: Files, key: str, attempt: str = "") -> int:
             raise StoreUnavailable(f"Artifact {key[:12]} was committed while it was deleted; try again.")
     # Nothing is removed but under the mark, which keeps every commit away until it is removed itself.
     freed = sum(files.remove(f"artifacts/{key}/{part}") for part in _parts(files, key))
+    seen = read_marker(files, key)
+    if seen is not None and seen[0].standing is not Standing.DELETING:
+        # Another has ended this deletion, and somebody committed anew since then.
+        return freed
     freed += files.remove(marker_place(key))
     files.tidy(f"artifacts/{key}")
     return freed
+
+
+def _mark_only(files: Files, key: str, attempt: str) -> bool:
+    """Mark a key as being deleted if this very attempt is its commit; says whether it is marked.
+
+    What is marked is the version that was judged: another attempt's commit must never be taken for it.
+    """
+    for _ in range(_TRIES):
+        seen = read_marker(files, key)
+        if seen is None or seen[0].commit is None or seen[0].commit.attempt != attempt:
+            return False
+        marker, stamp = seen
+        if marker.standing is Standing.DELETING:
+            return True
+        if change_marker(files, key, Marker(Standing.DELETING, marker.commit), stamp):
+            return True
+    raise StoreUnavailable(f"Artifact {key[:12]} is being changed by somebody else; try again.")
 
 
 def _parts(files: Files, key: str) -> list[str]:

@@ -6,6 +6,8 @@ fetched when its bytes are wanted, and never only to be looked at.
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +16,9 @@ from modelecology.store.digests import directory_digest
 from modelecology.store.errors import PlaceNotFound
 from modelecology.store.files import Files
 from modelecology.store.transfer import copy_files
+
+LARGEST_FILE = 1 << 30
+"""Bytes of a data file that is read whole, at most."""
 
 
 def _path_part(uri: str) -> str:
@@ -51,6 +56,19 @@ def resolve(uri: str, store_uri: str) -> str:
     return _path_part(uri) if relative is None else str(store_root(store_uri) / relative)
 
 
+def _read_bounded(path: Path, limit: int) -> bytes:
+    """Read a regular file of bounded size: a device or a pipe has no end."""
+    # Without blocking, or a pipe would be waited for.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise PlaceNotFound(f"{path} is not a regular file.")
+        if status.st_size > limit:
+            raise PlaceNotFound(f"{path} has {status.st_size} bytes; {limit} are read at most.")
+        content: bytes = file.read(limit)
+        return content
+
+
 class Places:
     """The data and the bases that a store's jobs are pointed to."""
 
@@ -58,8 +76,8 @@ class Places:
         self._files = files
         self._cache = cache
 
-    def read(self, uri: str) -> bytes:
-        """Read a file; raises PlaceNotFound, StoreUnavailable."""
+    def read(self, uri: str, limit: int = LARGEST_FILE) -> bytes:
+        """Read a file of `limit` bytes at most; raises PlaceNotFound, StoreUnavailable."""
         path = self._local(uri)
         if path is None:
             relative = relative_place(uri) or ""
@@ -68,7 +86,7 @@ class Places:
                 raise PlaceNotFound(f"{self._files.where(relative)} is not there.")
             return seen.content or b""
         try:
-            return path.read_bytes()
+            return _read_bounded(path, limit)
         except OSError as error:
             raise PlaceNotFound(f"{path} cannot be read: {error.strerror}.") from error
 

@@ -24,9 +24,14 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
+def is_key(name: str) -> bool:
+    """Say whether a name is an artifact's key."""
+    return _KEY.fullmatch(name) is not None
+
+
 def checked_key(key: str) -> str:
     """Return a key that is one; raises ValueError."""
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"an artifact's key is 64 hex digits, not {key!r}")
     return key
 

@@ -146,6 +146,16 @@ class _Completion(BaseModel):
     usage: _Usage = _Usage()
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: the engine's token must not go elsewhere."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Take the answer as it is."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class ServedAnswerer:
     """A model behind an OpenAI-compatible endpoint, asked a few questions at a time.
 
@@ -223,7 +233,7 @@ class ServedAnswerer:
                 self._pause(2.0 ** (attempt - 1))
             request = urllib.request.Request(self._url, body, self._headers)
             try:
-                with urllib.request.urlopen(request, timeout=self._timeout) as response:
+                with _OPENER.open(request, timeout=self._timeout) as response:
                     content: bytes = response.read()
                     return content
             except urllib.error.HTTPError as error:
