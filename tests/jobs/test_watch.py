@@ -47,6 +47,8 @@ class FakeClock:
             self.sleepers = [each for each in self.sleepers if each[0] > self.now]
             for _, wake in woken:
                 wake.set()
+            # Whoever woke goes as far as it can before time moves on, also one beside the two counted ones.
+            await _everybody_waits()
             await self.settled()
         self.now = end
 
