@@ -26,14 +26,13 @@ import yaml
 from kubernetes import client, config, watch
 
 from bench.figures import FILE_CLOCK_SECONDS, Spread, percentile
-from modelecology.store import ArtifactStore
+from testbed import tiny_values
 from testbed.audit import AuditLog
 from testbed.errors import ControlPlaneError
 from testbed.installation import Installation, fill, load_images
 from testbed.node import NodeCluster
 from testbed.tiny import TinyDesk, make_tiny_desk
 from testbed.waiting import holds_within
-from tests.cluster import tiny_values
 
 _PATIENCE_SECONDS = 1800.0
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -110,7 +109,6 @@ def measure(count: int) -> tuple[list[float], list[float]]:
         root.chmod(0o755)
         desk = make_tiny_desk(root / "desk")
         store = root / "store"
-        ArtifactStore.create(f"file://{store}")
         fill(store, tiny_values.files(desk))
         with NodeCluster(audit=True) as cluster:
             cluster.install_kuberay()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from bench.contenders import cpu_of
 from testbed.binaries import module_dir, tool
 from testbed.controlplane import ControlPlane
 from testbed.errors import ControlPlaneError
@@ -33,7 +33,6 @@ _SETTLED_SECONDS = 900.0
 _REST_SECONDS = 10.0
 _POLL_SECONDS = 1.0
 _CHUNK = 250  # objects of one kubectl call
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +221,7 @@ class KubeRay(Subject):
 
 
 def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return cpu_of(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8"))
 
 
 def _memory(pid: int) -> dict[str, float]:

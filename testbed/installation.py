@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelecology.store import ArtifactStore
 from testbed.binaries import tool
 from testbed.errors import ControlPlaneError
 from testbed.images.build import TARGETS, ImageBuilder
@@ -206,7 +207,8 @@ def own_all(folder: Path) -> None:
 
 
 def fill(store: Path, files: Mapping[str, Path]) -> None:
-    """Put files and folders into a store, by the path that `store:///` names there."""
+    """Make a store with files and folders in it, each at the path by which `store:///` names it."""
+    ArtifactStore.create(f"file://{store}")
     for name, source in files.items():
         target = store / name
         target.parent.mkdir(parents=True, exist_ok=True)

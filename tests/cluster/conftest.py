@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from modelecology.store import ArtifactStore
+from testbed import tiny_values
 from testbed.installation import Image, Installation, fill, load_images
 from testbed.node import NodeCluster
 from testbed.tiny import TinyDesk, make_tiny_desk
 from testbed.waiting import holds_within
-from tests.cluster import tiny_values
 
 PATIENCE_SECONDS = 600.0
 # Images are built and brought to the node before the first test; a cold machine takes a while for 6 GB.
@@ -121,7 +121,6 @@ def installed(
     namespace = owned_node.create_restricted_namespace("ecology")
     store = tmp_path_factory.mktemp("store")
     let_others_in(store)
-    ArtifactStore.create(f"file://{store}")
     fill(store, tiny_values.files(tiny_desk))
     found = Installation(owned_node, namespace, store, images)
     found.prepare()

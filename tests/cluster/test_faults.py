@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
-from modelecology.store import ArtifactStore
+from testbed import tiny_values
 from testbed.errors import KubectlFailed
 from testbed.installation import Image, Installation, fill
 from testbed.node import NodeCluster
 from testbed.tiny import TinyDesk
 from testbed.waiting import holds_within
-from tests.cluster import tiny_values
 from tests.cluster.conftest import Installed, let_others_in
 
 pytestmark = pytest.mark.long
@@ -85,7 +84,6 @@ def life(
     namespace = cluster.create_restricted_namespace("fault")
     store = factory.mktemp("store")
     let_others_in(store)
-    ArtifactStore.create(f"file://{store}")
     fill(store, tiny_values.files(desk))
     installation = Installation(cluster, namespace, store, images)
     installation.prepare()

@@ -12,8 +12,8 @@ import pytest
 
 from modelecology.engines.port import EngineRefused
 from modelecology.engines.vllm import VllmEngine
+from testbed import tiny_values
 from testbed.waiting import holds_within
-from tests.cluster import tiny_values
 from tests.cluster.conftest import Installed
 
 
