@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from modelecology.api.population import Population, SecretKeyRef
+from modelecology.api.population import Population
+from modelecology.api.quantities import SecretKeyRef
 from modelecology.engines.port import Engine
 from modelecology.engines.vllm import VllmEngine
 from modelecology.jobs.kuberay import KubeRayRunner

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from .ledger import Ledger
 from .meta import Digest, Label, Model, ObjectMeta, StatusModel, Timestamp, cel, validated
-from .population import Ledger
 from .specialist import Interval, Scorecard
 from .vocabulary import Action, Outcome, State
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
+from .jobs import Resources
+from .ledger import Ledger, Tip
 from .meta import (
     CONDITIONS,
     NAME_RULES,
@@ -25,7 +27,6 @@ from .meta import (
     reserved,
     validated,
 )
-from .population import Ledger, Resources, Tip
 from .vocabulary import State, Target
 
 

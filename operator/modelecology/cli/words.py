@@ -6,8 +6,8 @@ import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from modelecology.api.ledger import Ledger
 from modelecology.api.meta import render_decimal
-from modelecology.api.population import Ledger
 from modelecology.api.specialist import Interval, Progress, Scorecard
 
 NONE = "-"

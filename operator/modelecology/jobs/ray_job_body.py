@@ -9,8 +9,9 @@ import json
 import math
 from typing import Any, Final, TypeAlias
 
+from modelecology.api.jobs import KubeRay
 from modelecology.api.meta import API_VERSION
-from modelecology.api.population import KubeRay, Population
+from modelecology.api.population import Population
 from modelecology.jobs.pod_template import RAY_HEAD, laid_over
 from modelecology.jobs.port import JobSpec, RunnerRefused
 from modelecology.jobs.ray_entry import store_variables, variables

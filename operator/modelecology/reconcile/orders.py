@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from modelecology.api.population import Resources
+from modelecology.api.jobs import Resources
 from modelecology.api.specialist import Specialist, Train
 from modelecology.jobs.intents import (
     AdapterRef,

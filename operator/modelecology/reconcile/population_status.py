@@ -6,14 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
+from modelecology.api.ledger import Tip
 from modelecology.api.meta import ConditionType
-from modelecology.api.population import (
-    Baseline,
-    EndpointStatus,
-    Population,
-    PopulationStatus,
-    Tip,
-)
+from modelecology.api.population import Baseline, EndpointStatus, Population, PopulationStatus
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import State
 from modelecology.governance import portfolio

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from modelecology.api.ledger import Ledger, Tip
 from modelecology.api.meta import Condition, ConditionType
-from modelecology.api.population import Ledger, Population, PopulationStatus, Tip
+from modelecology.api.population import Population, PopulationStatus
 from modelecology.api.reasons import Mover, Reason, mover, named
 from modelecology.api.specialist import (
     Progress,

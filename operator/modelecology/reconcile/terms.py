@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from modelecology.api.population import Budget as ApiBudget
+from modelecology.api.policy import Budget as ApiBudget
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist, SpecialistSpec
 from modelecology.api.suite import EvaluationSuite, SuiteSpec
