@@ -15,7 +15,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from modelecology.governance.looks import Disclosure, Look, SuiteLife
+from modelecology.api.vocabulary import Disclosure
+from modelecology.governance.looks import Look, SuiteLife
 from modelecology.governance.sequential import log_wealth_of
 
 Counts = NDArray[np.int64]  # along the last axis: units that got better, stayed, got worse

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelecology.api.vocabulary import Disclosure
 from modelecology.governance.looks import (
     Aim,
     BudgetSpent,
-    Disclosure,
     Look,
     SuiteLife,
     looks_bought,

@@ -9,9 +9,11 @@ from pydantic import ConfigDict, Field
 from .ledger import Ledger
 from .meta import Digest, Label, Model, ObjectMeta, StatusModel, Timestamp, cel, validated
 from .specialist import Interval, Scorecard
-from .vocabulary import Action, Outcome, State
+from .vocabulary import Action, Disclosure, Outcome, State
 
 GENESIS = "sha256:" + "0" * 64
+
+Fraction = Annotated[str, Field(pattern=r"^[0-9]{1,20}(/[0-9]{1,20})?$", max_length=41)]
 
 
 class Subject(StatusModel):
@@ -46,6 +48,42 @@ class Premises(StatusModel):
     suite: Digest | None = Field(default=None, description="The suite.")
     evidence: Digest | None = Field(default=None, description="The results that were weighed.")
     code: Digest | None = Field(default=None, description="The workload's code.")
+    inputs: Digest | None = Field(
+        default=None, description="Everything the verdict was made from; it lies in the store."
+    )
+
+
+class Met(StatusModel):
+    """How many units of a task a look has met."""
+
+    task: Label = Field(description="Name of the task.")
+    units: int = Field(ge=0, description="Units, each a cluster of items.")
+
+
+class LookPlan(StatusModel):
+    """How looks at a suite are accounted for; the first look fixes it for the suite's life."""
+
+    alpha: Fraction = Field(description="Greatest chance of any false promotion in the suite's life.")
+    disclosure: Disclosure = Field(description="What is told of a proof.")
+    looks: int = Field(ge=1, description="Looks that are planned for.")
+    slices: int = Field(ge=1, description="Parts of the proof's items, used one after the other.")
+    rounds: int = Field(ge=1, description="Rounds of a proof; it may end after each.")
+    grid: int = Field(ge=1, description="Steps of a rounded lead between 0 and 1.")
+    screen: Fraction = Field(description="Share of the items on which everything may be told.")
+
+
+class TakenLook(StatusModel):
+    """What this decision told of a proof on a suite."""
+
+    suite: Digest = Field(description="Digest of the suite.")
+    plan: LookPlan = Field(description="How looks at it are accounted for.")
+    level: float = Field(ge=0, le=1, description="Chance of a false pass that the look was given.")
+    passed: bool = Field(description="Whether the proof passed.")
+    round: int = Field(ge=0, description="The last round that was met.")
+    lead: int | None = Field(default=None, ge=0, description="Rounded: the new best lead, in steps.")
+    met: Annotated[tuple[Met, ...], Field(max_length=64)] = Field(
+        default=(), description="Full: units met, by task."
+    )
 
 
 class DecisionSpec(Model):
@@ -83,6 +121,7 @@ class DecisionSpec(Model):
     cost: Ledger = Field(
         default=Ledger(), description="What was spent on the subject since its last decision."
     )
+    look: TakenLook | None = Field(default=None, description="What was told of a proof on the suite.")
     actor: Annotated[str, Field(max_length=256)] = Field(description="Who decided: operator, or a person.")
     previous: Digest = Field(description="Digest of the decision before; zeros for the first.")
     digest: Digest = Field(description="Digest of this body without this field, as canonical JSON.")

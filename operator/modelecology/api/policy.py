@@ -9,6 +9,40 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from .meta import Amount, Duration, DurationOrZero, Model, Money, cel, reserved, validated
+from .vocabulary import Disclosure
+
+
+class Evidence(Model):
+    """How evidence is weighed, and how a suite's budget of looks is spent; docs/evidence.md."""
+
+    method: Literal["Sequential", "FixedSize"] = Field(
+        default="Sequential",
+        description="Sequential ends an evaluation as soon as its questions are answered. FixedSize meets "
+        "all items of the proof and uses exact tests.",
+    )
+    disclosure: Disclosure = Field(
+        default=Disclosure.VERDICT,
+        description="What is told of a proof: Verdict tells whether it passed, Rounded also a new best lead, "
+        "Full everything. The more is told, the sooner a suite is exhausted.",
+    )
+    looks: int = Field(default=200, ge=1, le=10000, description="Candidates that a suite is planned for.")
+    slices: int = Field(
+        default=1, ge=1, le=16, description="Parts of the proof's items that are used one after the other."
+    )
+    rounds: int = Field(default=4, ge=1, le=64, description="Rounds of a proof; it may pass after each.")
+    grid: int = Field(default=20, ge=1, le=1000, description="Rounded: steps of a lead between 0 and 1.")
+    screen: float = Field(
+        default=0.25,
+        ge=0,
+        le=0.9,
+        description="Share of the items on which everything may be told, and nothing is promoted.",
+    )
+    minimum_effect: float = Field(
+        default=0.03,
+        ge=0,
+        lt=1,
+        description="A candidate that is proven to gain less than this on the screen is sent away.",
+    )
 
 
 class Viability(Model):
@@ -92,6 +126,7 @@ class Policy(Model):
     minimum_gap: float = Field(
         default=0.05, ge=0, lt=1, description="A task gap below this is not worth a specialist."
     )
+    evidence: Evidence = Field(default=Evidence(), description="How evidence is weighed.")
     viability: Viability = Field(default=Viability(), description="When an action repays its cost.")
     prices: Prices = Field(default=Prices(), description="Prices of resources.")
     shadow: Shadow = Field(default=Shadow(), description="What a shadow must show.")

@@ -53,6 +53,14 @@ class Outcome(StrEnum):
     ERROR = "Error"
 
 
+class Disclosure(StrEnum):
+    """What is told of a proof: passed or not; also a new best lead, rounded; or all results, item by item."""
+
+    VERDICT = "Verdict"
+    ROUNDED = "Rounded"
+    FULL = "Full"
+
+
 class Target(StrEnum):
     """What the owner wants of a specialist."""
 

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from modelecology.api.reasons import Reason
-from modelecology.api.vocabulary import Action, Outcome, State
+from modelecology.api.vocabulary import Action, Disclosure, Outcome, State
 
 from .facts import Check, Cost, RevisionRecord, Scorecard
 from .lifecycle import RESIDENT, UNDECIDED, transition
@@ -51,6 +51,7 @@ class Premises:
     suite: str | None = None
     evidence: str | None = None
     code: str | None = None
+    inputs: str | None = None  # the whole situation, in the store under this digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,40 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """How many units of a task a look has met."""
+
+    task: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookPlan:
+    """How looks at a suite are accounted for; the first look at a suite fixes it for the suite's life."""
+
+    alpha: str  # greatest chance of any false promotion in the suite's life, as a fraction such as 1/20
+    disclosure: Disclosure
+    looks: int
+    slices: int
+    rounds: int
+    grid: int
+    screen: str  # share of the units, as a fraction
+
+
+@dataclass(frozen=True, slots=True)
+class TakenLook:
+    """What a decision told of a proof on a suite."""
+
+    suite: str
+    plan: LookPlan
+    level: float  # chance of a false pass that this look was given
+    passed: bool
+    round: int  # the last one that was met, from 1; a pass tells it
+    lead: int | None = None
+    met: tuple[Met, ...] = ()  # told under Full alone
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One decision of a population."""
 
@@ -96,6 +131,7 @@ class Entry:
     scorecard: Scorecard | None = None
     premises: Premises = Premises()
     cost: Spent = Spent()
+    look: TakenLook | None = None
     digest: str = ""
 
 

@@ -13,21 +13,14 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from fractions import Fraction
 from statistics import NormalDist
 
 import numpy as np
 
+from modelecology.api.vocabulary import Disclosure
+
 from .sequential import PRIOR, STAKES
-
-
-class Disclosure(StrEnum):
-    """What is told of a proof: passed or not; also a new best lead, rounded; or all results, item by item."""
-
-    VERDICT = "Verdict"
-    ROUNDED = "Rounded"
-    FULL = "Full"
 
 
 class BudgetSpent(ValueError):

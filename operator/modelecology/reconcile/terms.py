@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from modelecology.api.policy import Budget as ApiBudget
@@ -31,10 +32,34 @@ def suite_digest(spec: SuiteSpec) -> str:
     return digest_of_json(body)
 
 
+# The policy of v0.1.0. A field that came later is part of the digest only where somebody has set it: an
+# upgrade must not look like an edit of every policy.
+_FIRST_POLICY: Mapping[str, Any] = {
+    "confidence": {},
+    "minimumGap": {},
+    "viability": {"threshold": {}, "horizon": {}, "requestsPerDay": {}},
+    "prices": {"gpuHour": {}, "cpuHour": {}, "gibHour": {}},
+    "shadow": {"minimumScored": {}, "maximumDuration": {}},
+    "promotion": {"mode": {}},
+    "retirement": {"undoWindow": {}},
+    "budget": {"window": {}, "gpuHours": {}, "cpuHours": {}},
+}
+
+
+def _drop_later_defaults(body: dict[str, Any], said: Mapping[str, Any], first: Mapping[str, Any]) -> None:
+    for name in list(body):
+        if name not in said and name not in first:
+            del body[name]
+        elif isinstance(body[name], dict):
+            _drop_later_defaults(body[name], said.get(name, {}), first.get(name, {}))
+
+
 def policy_digest(population: Population) -> str:
     """Digest everything of a population that a verdict depends on, besides suite and base."""
     spec = population.spec
     body = spec.policy.model_dump(mode="json", by_alias=True, exclude_none=True)
+    said = spec.policy.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    _drop_later_defaults(body, said, _FIRST_POLICY)
     body["capacity"] = spec.serving.capacity.model_dump(mode="json", by_alias=True)
     body["replicas"] = len(spec.serving.endpoints)
     return digest_of_json(body)

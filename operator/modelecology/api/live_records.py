@@ -1,0 +1,82 @@
+"""What gateways write down of live traffic: requests that are judged, and what users say of the answers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from .meta import Label, Model
+
+RequestId = Annotated[str, Field(pattern=r"^[-_a-zA-Z0-9]{1,64}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Arm(StrEnum):
+    """Who answered the user."""
+
+    LIVE = "Live"
+    CANARY = "Canary"
+    GENERALIST = "Generalist"
+
+
+class _Record(Model):
+    model_config = ConfigDict(extra="ignore")  # of a newer gateway
+
+    time: float = Field(ge=0, description="When it was written down, in seconds since 1970.")
+    request_id: RequestId = Field(description="The answer's x-request-id: what records are joined by.")
+
+
+class Answered(Model):
+    """One answer. `text` is absent in hash-only mode; `error` is set where there is no answer."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    served: str = Field(description="Served name of who answered.")
+    text: str | None = Field(default=None, description="The answer, redacted.")
+    sha256: Sha256 | None = Field(default=None, description="Hash of the redacted answer.")
+    error: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None, description="Why there is none."
+    )
+    seconds: float = Field(ge=0, description="From the request to the end of the answer.")
+    tokens: int | None = Field(
+        default=None, ge=0, description="Tokens of the answer, where the engine counts."
+    )
+
+
+class Exchange(_Record):
+    """A request that was mirrored, or whose task had a canary."""
+
+    kind: Literal["exchange"] = "exchange"
+    population: Label = Field(description="The population.")
+    task: Label = Field(description="The task.")
+    table: str = Field(description="Digest of the routing table it was routed by.")
+    arm: Arm = Field(description="Who answered the user.")
+    prompt: str | None = Field(default=None, description="What was asked, redacted; only where it is kept.")
+    prompt_sha256: Sha256 = Field(description="Hash of the redacted prompt.")
+    answer: Answered = Field(description="What the user got.")
+    shadow: Answered | None = Field(default=None, description="What the shadow made of the same request.")
+
+
+class Feedback(_Record):
+    """What is said later of an answer: a score, or what would have been right."""
+
+    kind: Literal["feedback"] = "feedback"
+    score: float | None = Field(default=None, ge=0, le=1, description="How good the answer was.")
+    label: str | None = Field(default=None, description="The right answer, redacted.")
+    label_sha256: Sha256 | None = Field(default=None, description="Hash of the redacted label.")
+
+
+LiveRecord: TypeAlias = Exchange | Feedback
+_LINE: TypeAdapter[LiveRecord] = TypeAdapter(Annotated[LiveRecord, Field(discriminator="kind")])
+
+
+def write_line(record: LiveRecord) -> bytes:
+    """Write a record as one line of JSON."""
+    return record.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"
+
+
+def read_line(line: bytes) -> LiveRecord:
+    """Read a line. Raises pydantic.ValidationError (a ValueError), also for one that was cut short."""
+    return _LINE.validate_json(line)
