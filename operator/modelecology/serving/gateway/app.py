@@ -1,0 +1,204 @@
+"""The HTTP face of the gateway: OpenAI's routes, feedback, probes, metrics, and work in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from .flights import Flights
+from .journal import Journal, Judged
+from .metrics import GatewayMetrics
+from .mirror import Mirror
+from .models import model_list
+from .orders import CHAT, COMPLETIONS, read_feedback
+from .refusal import Refusal, unavailable
+from .replicas import Replicas
+from .service import Clocks, Gateway, body_of, refused
+from .tables import Held, Tables, TableSource
+from .tokens import TokenFile
+from .upstream import Upstream
+
+_LOG = logging.getLogger(__name__)
+_OPEN: Final = frozenset({"/healthz", "/readyz"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the gateway takes on at once. Seconds and bytes."""
+
+    body_bytes: int = 2 * 1024 * 1024
+    running: int = 1024
+    connect_seconds: float = 2.0
+    answer_seconds: float = 300.0
+    mirror_waiting: int = 256
+    mirror_workers: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a gateway is made of; tests give doubles."""
+
+    tables: Tables
+    source: TableSource
+    journal: Journal
+    metrics: GatewayMetrics
+    clocks: Clocks
+    token: TokenFile | None = None
+    engine_token: TokenFile | None = None
+    limits: Limits = Limits()
+
+
+def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Application:
+    """The gateway's application. `on_failure` is called if work in the background fails: it would be deaf."""
+    limits, metrics, tables = parts.limits, parts.metrics, parts.tables
+    replicas = Replicas(parts.clocks.steady)
+    upstream = Upstream(
+        replicas,
+        metrics,
+        token=parts.engine_token,
+        connect_seconds=limits.connect_seconds,
+        answer_seconds=limits.answer_seconds,
+    )
+
+    def use_engines(held: Held) -> None:
+        replicas.use(held.table.engines)
+
+    tables.listen(use_engines)
+    flights = Flights()
+    mirror = Mirror(
+        upstream,
+        flights,
+        tables,
+        parts.journal,
+        metrics,
+        parts.clocks.steady,
+        most_waiting=limits.mirror_waiting,
+        workers=limits.mirror_workers,
+    )
+    gateway = Gateway(
+        tables,
+        upstream,
+        flights,
+        mirror,
+        parts.journal,
+        metrics,
+        parts.clocks,
+        most_running=limits.running,
+    )
+    metrics.watch("running", "Requests that run now.", lambda: gateway.running)
+    metrics.watch("mirror_waiting", "Copies that wait for a shadow.", mirror.waiting)
+    app = web.Application(middlewares=[_errors, _doorman(parts.token)], client_max_size=limits.body_bytes)
+    _offer(app, gateway, parts)
+    app.cleanup_ctx.append(_background(parts, mirror, upstream, on_failure))
+    return app
+
+
+def _offer(app: web.Application, gateway: Gateway, parts: Parts) -> None:
+    async def models(_request: web.Request) -> web.Response:
+        return web.json_response(model_list(gateway.table().table))
+
+    async def feedback(request: web.Request) -> web.Response:
+        order = read_feedback(await body_of(request))
+        if not parts.journal.kept:
+            raise Refusal(
+                HTTPStatus.NOT_IMPLEMENTED,
+                "not_implemented",
+                "This gateway keeps no records. Start it with --records-dir.",
+            )
+        draft = Judged(parts.clocks.wall(), order.request_id, order.score, order.label)
+        if not parts.journal.add(draft):
+            raise unavailable("Too many records wait to be written. Try again in a moment.")
+        return web.json_response({"request_id": order.request_id}, status=HTTPStatus.ACCEPTED)
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        gateway.table()
+        return web.Response(text="ok")
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_post(CHAT, gateway.complete)
+    app.router.add_post(COMPLETIONS, gateway.complete)
+    app.router.add_get("/v1/models", models)
+    app.router.add_post("/v1/feedback", feedback)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+
+
+def _background(
+    parts: Parts, mirror: Mirror, upstream: Upstream, on_failure: Callable[[], None]
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and task.exception() is not None:
+                _LOG.critical("the gateway ends: %r", task.exception())
+                on_failure()
+
+        task = asyncio.create_task(work)
+        task.add_done_callback(ended)
+        return task
+
+    async def run(_app: web.Application) -> AsyncIterator[None]:
+        following = start(parts.source.follow(parts.tables))
+        mirroring = start(mirror.run())
+        writing = start(parts.journal.run())
+        yield
+        for task in (following, mirroring):
+            task.cancel()
+        parts.journal.end()
+        await asyncio.wait({following, mirroring, writing})
+        await upstream.close()
+
+    return run
+
+
+def _doorman(token: TokenFile | None) -> Middleware:
+    @web.middleware
+    async def doorman(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if token is None or request.path in _OPEN:
+            return await handler(request)
+        if token.is_in(request.headers.get("Authorization", "")):
+            return await handler(request)
+        raise Refusal(
+            HTTPStatus.UNAUTHORIZED,
+            "authentication_error",
+            "Send the gateway's token as Authorization: Bearer.",
+        )
+
+    return doorman
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every error OpenAI's body."""
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        headers = {"WWW-Authenticate": "Bearer"} if refusal.status == HTTPStatus.UNAUTHORIZED else {}
+        return refused(refusal, headers)
+    except web.HTTPRequestEntityTooLarge:
+        message = f"A request has at most {request.client_max_size} bytes."
+        return refused(Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "invalid_request_error", message), {})
+    except web.HTTPException as error:
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return refused(Refusal(error.status, "invalid_request_error", error.reason), allow)
+    except ConnectionError:
+        raise
+    except Exception:
+        _LOG.exception("a request failed")
+        return refused(
+            Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed. Read its log."),
+            {},
+        )

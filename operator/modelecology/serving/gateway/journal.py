@@ -1,0 +1,214 @@
+"""From what was seen to what is kept: redacted, hashed and written on a thread, never on a user's time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, LiveRecord
+
+from .metrics import GatewayMetrics
+from .recorder import Recorder
+
+_LOG = logging.getLogger(__name__)
+
+_MOST_WAITING: Final = 4096
+_MOST_ERROR: Final = 256
+_BATCH: Final = 256
+_IDLE_SECONDS: Final = 5.0
+_GATHER_SECONDS: Final = 0.05
+
+Redact: TypeAlias = Callable[[str], str]
+
+
+class Keep(StrEnum):
+    """What is kept of texts."""
+
+    HASHES = "hashes"
+    ANSWERS = "answers"
+    PROMPTS = "prompts"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One answer as it came; `text` is None where there is an `error`."""
+
+    served: str
+    text: str | None
+    error: str | None
+    seconds: float
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request as it was answered."""
+
+    time: float
+    request_id: str
+    population: str
+    task: str
+    table: str
+    arm: Arm
+    prompt: str
+    answer: Said
+    shadow: Said | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a user says of an answer."""
+
+    time: float
+    request_id: str
+    score: float | None
+    label: str | None
+
+
+Draft: TypeAlias = Seen | Judged
+
+
+def as_is(text: str) -> str:
+    """Redact nothing."""
+    return text
+
+
+class Journal:
+    """A bounded queue of drafts before a recorder. Without a recorder nothing is kept."""
+
+    def __init__(
+        self,
+        recorder: Recorder | None,
+        metrics: GatewayMetrics,
+        *,
+        keep: Keep = Keep.ANSWERS,
+        redact: Redact = as_is,
+        most_waiting: int = _MOST_WAITING,
+    ) -> None:
+        self._recorder = recorder
+        self._metrics = metrics
+        self._keep = keep
+        self._redact = redact
+        self._most = most_waiting
+        self._waiting: deque[Draft] = deque()
+        self._come = asyncio.Event()
+        self._ending = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether anything is."""
+        return self._recorder is not None
+
+    def add(self, draft: Draft) -> bool:
+        """Take a draft to be written soon; False if too many wait."""
+        if len(self._waiting) >= self._most:
+            self._metrics.recorded("dropped")
+            return False
+        self._waiting.append(draft)
+        self._come.set()
+        return True
+
+    async def run(self) -> None:
+        """Write what comes until `end` is called, and then what is left."""
+        if self._recorder is None:
+            return
+        while not self._ending:
+            try:
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._come.wait()
+                # A thread for each record would cost more than the record.
+                await asyncio.sleep(_GATHER_SECONDS)
+            except TimeoutError:
+                pass
+            self._come.clear()
+            await self._flush(self._recorder)
+        await self._flush(self._recorder)
+        await asyncio.to_thread(self._close, self._recorder)
+
+    def end(self) -> None:
+        """Let `run` return soon."""
+        self._ending = True
+        self._come.set()
+
+    async def _flush(self, recorder: Recorder) -> None:
+        while True:
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            await asyncio.to_thread(self._write, recorder, batch)
+            if not self._waiting:
+                return
+
+    def _write(self, recorder: Recorder, batch: Sequence[Draft]) -> None:
+        records = [record for draft in batch if (record := self._finish(draft)) is not None]
+        try:
+            recorder.write(records)
+        except OSError as error:
+            self._metrics.recorded("failed", len(records))
+            _LOG.warning("%d records are lost: %s", len(records), error)
+        else:
+            self._metrics.recorded("written", len(records))
+
+    def _close(self, recorder: Recorder) -> None:
+        try:
+            recorder.close()
+        except OSError as error:
+            _LOG.warning("the last records may be lost: %s", error)
+
+    def _finish(self, draft: Draft) -> LiveRecord | None:
+        """Make a record; None if it cannot be redacted, since then it must not be kept."""
+        try:
+            return self._exchange(draft) if isinstance(draft, Seen) else self._feedback(draft)
+        except Exception as error:  # whatever the hook raises
+            self._metrics.recorded("not_redacted")
+            # Not its message: that may hold the text.
+            _LOG.warning("a record is dropped, its redaction failed: %s", type(error).__name__)
+            return None
+
+    def _exchange(self, seen: Seen) -> Exchange:
+        prompt = self._clean(seen.prompt)
+        return Exchange(
+            time=seen.time,
+            request_id=seen.request_id,
+            population=seen.population,
+            task=seen.task,
+            table=seen.table,
+            arm=seen.arm,
+            prompt=prompt if self._keep is Keep.PROMPTS else None,
+            prompt_sha256=_sha256(prompt),
+            answer=self._answered(seen.answer),
+            shadow=None if seen.shadow is None else self._answered(seen.shadow),
+        )
+
+    def _answered(self, said: Said) -> Answered:
+        text = None if said.text is None else self._clean(said.text)
+        return Answered(
+            served=said.served,
+            text=None if self._keep is Keep.HASHES else text,
+            sha256=None if text is None else _sha256(text),
+            error=None if said.error is None else said.error[:_MOST_ERROR],
+            seconds=max(0.0, said.seconds),
+            tokens=said.tokens,
+        )
+
+    def _feedback(self, judged: Judged) -> Feedback:
+        label = None if judged.label is None else self._clean(judged.label)
+        return Feedback(
+            time=judged.time,
+            request_id=judged.request_id,
+            score=judged.score,
+            label=None if self._keep is Keep.HASHES else label,
+            label_sha256=None if label is None else _sha256(label),
+        )
+
+    def _clean(self, text: str) -> str:
+        # Half a surrogate pair is allowed in JSON's text and in no file's.
+        return self._redact(text.encode("utf-8", "replace").decode())
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

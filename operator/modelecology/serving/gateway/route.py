@@ -1,0 +1,93 @@
+"""Where a request goes, and why. Pure: the same plan, facts and key give the same route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from modelecology.api.routing import CanaryRoute, Fallback, RouteReason, TaskRoute
+
+from .plan import Facts, Plan
+
+_MOST_KEY = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where to: a served name, or None for an error. `wanted` could not serve, where the fallback does."""
+
+    target: str | None
+    reason: RouteReason
+    fallback: bool = False
+    task: str | None = None
+    wanted: str | None = None
+
+
+def route(plan: Plan, facts: Facts, sticky: str) -> Route:
+    """Route one request; `sticky` keeps a user or a session on one side of a canary."""
+    if facts.model == plan.population:
+        task = plan.task_of(facts)
+        if task is None:
+            return fall_back(plan, RouteReason.NO_RULE_MATCHED)
+        lane = plan.lanes.get(task)
+        return _serve(plan, lane, sticky) if lane else fall_back(plan, RouteReason.NO_LIVE_REVISION)
+    lane = plan.lanes.get(facts.model) or plan.aliases.get(facts.model)
+    if lane is not None:
+        return _serve(plan, lane, sticky)
+    if facts.model in plan.quarantined:
+        return fall_back(plan, RouteReason.QUARANTINED, wanted=facts.model)
+    if facts.model == plan.generalist:
+        return Route(plan.generalist, RouteReason.GENERALIST_ASKED)
+    lane = plan.pinned.get(facts.model)
+    if lane is not None:
+        return Route(facts.model, RouteReason.PINNED, task=lane.task)
+    return fall_back(plan, RouteReason.UNKNOWN_MODEL)
+
+
+def fall_back(plan: Plan, reason: RouteReason, task: str | None = None, wanted: str | None = None) -> Route:
+    """What the population declares for requests that no specialist may answer."""
+    if plan.fallback is Fallback.ERROR or plan.generalist in plan.quarantined:
+        return Route(None, reason, task=task, wanted=wanted)
+    return Route(plan.generalist, reason, fallback=True, task=task, wanted=wanted)
+
+
+def shadow_of(plan: Plan, chosen: Route, ticket: str) -> str | None:
+    """The shadow that gets a copy of a request, if it is among the sampled; each request has its `ticket`.
+
+    Only what the incumbent answers is copied: the live revision or, before there is one, the generalist.
+    """
+    lane = plan.lanes.get(chosen.task or "")
+    if lane is None or lane.shadow is None or chosen.target is None:
+        return None
+    if chosen.reason not in (RouteReason.LIVE, RouteReason.NO_LIVE_REVISION):
+        return None
+    shadow = lane.shadow
+    if shadow.revision in plan.quarantined or shadow.revision in (chosen.target, plan.generalist):
+        return None
+    return shadow.revision if _unit(shadow.revision, ticket) < shadow.share else None
+
+
+def _serve(plan: Plan, lane: TaskRoute, sticky: str) -> Route:
+    canary = lane.canary
+    if canary is not None and _may_serve(plan, canary.revision) and _meets(canary, sticky):
+        return Route(canary.revision, RouteReason.CANARY, task=lane.task)
+    if lane.live is None or lane.live == plan.generalist:
+        return fall_back(plan, RouteReason.NO_LIVE_REVISION, task=lane.task)
+    if lane.live in plan.quarantined:
+        return fall_back(plan, RouteReason.QUARANTINED, task=lane.task, wanted=lane.live)
+    return Route(lane.live, RouteReason.LIVE, task=lane.task)
+
+
+def _meets(canary: CanaryRoute, sticky: str) -> bool:
+    # The salt is the revision: the next canary tries its luck with other users.
+    return 100 * _unit(canary.revision, sticky) < canary.percent
+
+
+def _may_serve(plan: Plan, name: str) -> bool:
+    return name not in plan.quarantined and name != plan.generalist
+
+
+def _unit(salt: str, key: str) -> float:
+    """A number in [0, 1) that looks random and is the same for the same words."""
+    words = f"{salt}\0{key[:_MOST_KEY]}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(words, digest_size=8).digest()) / 2**64
