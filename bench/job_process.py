@@ -94,7 +94,7 @@ class Player:
         specialist = specialist_of(intent, ArtifactStore.create(intent.store))
         keys = [intent.key]
         if isinstance(intent, EvaluateIntent):
-            keys = [task.key for task in intent.tasks]
+            keys = [intent.key] if intent.course else [task.key for task in intent.tasks]
         failure = self._play.effect(spec)
         root = store_root(intent.store) / "artifacts"
         committed = max((root / key / "commit.json").stat().st_mtime for key in keys)

@@ -36,7 +36,7 @@ from bench.histories import (
 from bench.nulls import BLOCK, UNITS, WORLDS, Rates, rates
 from bench.peers import JUDGES, Evalsig, evalsig, paired_size, unpaired_size
 from modelecology.api.vocabulary import Disclosure
-from modelecology.governance.looks import Aim, looks_bought, units_for
+from modelecology.governance.supply import Aim, looks_bought, units_for
 
 CANDIDATES = 200
 PROBES = (1, 10, 50, 100, 200)

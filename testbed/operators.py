@@ -129,6 +129,13 @@ class Operator:
         """The exit code; None while it runs."""
         return self._nursery.poll(self._pid) if self._pid is not None else None
 
+    def ended(self) -> int | None:
+        """Take note of an end that nobody here asked for: its exit code; None while it runs."""
+        code = self.exit_code()
+        if code is not None:
+            self._pid = None
+        return code
+
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
         self._end(signal.SIGKILL)

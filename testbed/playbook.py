@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import JsonValue
 
+from modelecology.governance.sequential import order
 from modelecology.jobs.intents import (
     EvaluateIntent,
     EvaluationTask,
@@ -22,7 +23,8 @@ from modelecology.jobs.intents import (
     parse_intent,
 )
 from modelecology.jobs.port import JobFailure, JobSpec
-from modelecology.store import ArtifactStore, Cost, resolve
+from modelecology.store import ArtifactStore, Commit, Cost, resolve
+from modelecology.workloads.course import run_course
 
 _COST = Cost(cpu_seconds=12.0, wall_seconds=6.0, tokens=1000)
 _EVALUATION_COST = Cost(cpu_seconds=3.0, wall_seconds=1.5, tokens=100)
@@ -43,11 +45,21 @@ class Playbook:
         intent = parse_intent(spec.intent_json)
         store = ArtifactStore.create(intent.store)
         if isinstance(intent, EvaluateIntent):
-            for task in intent.tasks:
-                self._evaluate(store, intent, task)
+            self._evaluate_all(store, intent)
         else:
             _make(store, intent)
         return None
+
+    def _evaluate_all(self, store: ArtifactStore, intent: EvaluateIntent) -> None:
+        def ask(tasks: Sequence[EvaluationTask]) -> list[Commit]:
+            for task in tasks:
+                self._evaluate(store, intent, task)
+            return []
+
+        if intent.course is None:
+            ask(intent.tasks)
+        elif store.commit_of(intent.key) is None:
+            run_course(intent, intent.course, store, ask)
 
     def _evaluate(self, store: ArtifactStore, intent: EvaluateIntent, task: EvaluationTask) -> None:
         if store.commit_of(task.key) is not None:
@@ -55,8 +67,12 @@ class Playbook:
         model, voice = self._model(store, intent)
         score = self.specialists.get(model, {}).get(task.task, self.generalist[task.task])
         lines = []
-        for row in _rows(Path(resolve(task.data.uri, intent.store))):
-            if in_shadow_split(row, task.shadow_share) == (task.split == "Shadow"):
+        rows = _rows(Path(resolve(task.data.uri, intent.store)))
+        rows = [r for r in rows if in_shadow_split(r, task.shadow_share) == (task.split == "Shadow")]
+        units = task.units
+        asked = set(rows if units is None else order(rows, units.seed)[units.first : units.last])
+        for row in rows:
+            if row in asked:
                 won = float(_share(f"{task.task}/{row}") < score)
                 lines.append({"id": row, "cluster": row, "score": won, "output": f"{voice}: prompt of {row}"})
         content = "".join(json.dumps(line) + "\n" for line in lines)

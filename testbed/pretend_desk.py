@@ -49,7 +49,7 @@ class PretendDesk:
 
     def _data(self, name: str) -> Manifest:
         path = self.directory / f"{name}.jsonl"
-        digest = write_items(path, 240)
+        digest = write_items(path, 480)
         return {"data": {"uri": f"file://{path}", "digest": digest}, "scorer": "Exact"}
 
     def population(self, **policy: Any) -> Manifest:

@@ -1,4 +1,7 @@
-"""Everyday questions with certain answers: the skill that no specialist may cost the population."""
+"""Everyday questions with certain answers: the skill that no specialist may cost the population.
+
+To prove a loss of no more than 15 points takes some hundreds of them, so families.py adds more.
+"""
 
 from __future__ import annotations
 

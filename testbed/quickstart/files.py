@@ -8,6 +8,7 @@ from testbed.quickstart.capitals import CAPITALS
 from testbed.quickstart.cron import schedules
 from testbed.quickstart.dates import dates
 from testbed.quickstart.everyday import EVERYDAY
+from testbed.quickstart.families import families
 from testbed.quickstart.french import number_words
 from testbed.quickstart.replay_file import replay_bytes
 from testbed.quickstart.rows import Row, split, to_jsonl
@@ -27,7 +28,7 @@ def quickstart_files() -> Mapping[str, bytes]:
     ]
     everyday = [
         Row(f"everyday-{number:04d}", question, answers[0], answers[1:])
-        for number, (question, answers) in enumerate(EVERYDAY)
+        for number, (question, answers) in enumerate((*EVERYDAY, *families()))
     ]
     return {
         "capitals.eval.jsonl": to_jsonl(capitals),

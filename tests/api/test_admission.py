@@ -83,6 +83,7 @@ def test_every_example_is_accepted(judge: Server) -> None:
         ("population", {"spec.jobs.deadline": "1h30m", "spec.policy.retirement.undoWindow": "0s"}),
         ("population", {"spec.policy.viability.threshold": "-0.5"}),
         ("population", {"spec.policy.budget": {"cpuHours": "0"}}),
+        ("population", {"spec.policy.budget": {"perSpecialist": {"gpuHours": "1.5"}}}),
         ("specialist", {"spec.contract.target": 1, "spec.lifecycle": None}),
         ("specialist", {"spec.source.train.replay": None, "spec.source.train.recipe": {"batchSize": 1}}),
         ("specialist", {"spec.source": {"artifact": {"uri": "store:///adapter", "digest": DIGEST}}}),

@@ -49,6 +49,20 @@ def suite() -> EvaluationSuite:
     return EvaluationSuite.model_validate({"metadata": {"name": "desk"}, "spec": {"tasks": tasks}})
 
 
+def suite_life(**more: Any) -> Raw:
+    """The budget of a suite after one proof, which passed."""
+    provable = [{"task": "dates", "units": 93, "gain": 0.12}, {"task": "cron", "units": 12}]
+    life = {"disclosure": "Verdict", "looks": 1, "looksLeft": 9, "passes": 1, "slice": 1, "nextLevel": 0.0027}
+    return life | {"provable": provable} | more
+
+
+def look(**more: Any) -> Raw:
+    """What a decision keeps of a proof."""
+    plan = {"alpha": "1/20", "disclosure": "Verdict", "looks": 10, "slices": 1, "rounds": 2, "grid": 20}
+    given = {"suite": digest("5"), "plan": plan | {"screen": "2/5"}, "method": "Sequential", "slice": 1}
+    return given | {"level": 0.0027, "margin": 0.0031, "incumbent": "generalist"} | more
+
+
 def population(**status: Any) -> Population:
     """The population; keyword arguments lie over its status."""
     good = {
@@ -58,6 +72,7 @@ def population(**status: Any) -> Population:
         "policyDigest": digest("9"),
         "value": "12.345",
         "baseline": [{"task": "dates", "score": 0.02, "n": 48}],
+        "suiteLife": suite_life(),
         "endpoints": [
             {"endpoint": "http://127.0.0.1:8000", "reachable": True, "adapters": ["dates-aaaaaaaaaaaa"]},
         ],
@@ -235,9 +250,10 @@ class FakeCluster:
     namespace: str = "team"
     populations: tuple[Population, ...] = field(default_factory=lambda: (population(),))
     specialists: tuple[Specialist, ...] = field(default_factory=members)
-    log: tuple[Decision, ...] = field(default_factory=hasty_decisions)
+    recorded: tuple[Decision, ...] = field(default_factory=hasty_decisions)
     later: tuple[Snapshot, ...] = ()
     annotations: dict[tuple[str, str], str] = field(default_factory=dict)
+    created: list[dict[str, Any]] = field(default_factory=list)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(self.namespace, self.populations, self.specialists)
@@ -260,10 +276,19 @@ class FakeCluster:
         return suite() if name == "desk" else None
 
     def decisions(self, specialist: Specialist) -> tuple[Decision, ...]:
-        return tuple(d for d in self.log if d.spec.subject.specialist == specialist.metadata.name)
+        return tuple(d for d in self.recorded if d.spec.subject.specialist == specialist.metadata.name)
+
+    def log(self, population: Population) -> tuple[Decision, ...]:
+        return tuple(d for d in self.recorded if d.spec.population == population.metadata.name)
 
     def annotate(self, specialist: str, annotation: str, value: str) -> None:
         self.annotations[specialist, annotation] = value
+
+    def annotate_population(self, population: str, annotation: str, value: str) -> None:
+        self.annotations[population, annotation] = value
+
+    def create_decision(self, body: dict[str, Any]) -> None:
+        self.created.append(body)
 
     def user(self) -> str:
         return "ada@example.org"

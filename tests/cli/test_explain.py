@@ -9,7 +9,7 @@ from modelecology.api.vocabulary import Action
 from modelecology.cli.explain import choose, render_explanation, verdict_sentence
 from modelecology.cli.port import CliError
 
-from .desk import NOW, condition, decision, hasty_decisions, members, rendered, specialist
+from .desk import NOW, condition, decision, hasty_decisions, look, members, rendered, specialist
 from .golden import golden
 
 HASTY = members()[3]
@@ -97,3 +97,40 @@ def test_intervals_of_different_confidence_each_name_their_own() -> None:
     text = explained((decision(1, "Propose", "Pending", "Training", "GapProven", checks=checks),))
     assert "[0.10, 0.20] 0.95" in text
     assert "[0.10, 0.20] 0.99" in text
+
+
+def test_a_proof_is_explained_by_what_it_was_given_and_what_it_told() -> None:
+    proofs = (
+        decision(1, "Prove", "Evaluating", "Evaluating", "ScreenSurvived", look=look()),
+        decision(2, "Admit", "Evaluating", "Shadow", "PortfolioGainProven", look=look(passed=True, round=1)),
+        decision(3, "Shelve", "Evaluating", "Shelved", "ProofNotPassed", outcome="Inconclusive", look=look()),
+    )
+    given = (
+        "look      level 0.0027, of 10 looks at this suite; disclosure Verdict; "
+        "more than +0.003 is asked against generalist"
+    )
+    told = ("", "; passed in round 1 of 2", "; not passed")
+    for number, end in enumerate(told, start=1):
+        text = rendered(render_explanation(HASTY, proofs, choose(proofs, "dates-hasty", number), NOW), 200)
+        assert f"{given}{end}\n" in text
+    assert "dates-hasty goes into its proof: screen survived." in rendered(
+        render_explanation(HASTY, proofs, proofs[0], NOW), 200
+    )
+    assert "What to do: The sealed items did not prove the gain and every invariant." in text
+
+
+def test_a_policy_that_was_edited_since_the_trial_began_is_said_beside_the_state() -> None:
+    message = "The policy was edited since the trial began"
+    for status, said in (("True", f" {message}."), ("False", "")):
+        drifted = specialist(
+            "dates",
+            state="Evaluating",
+            conditions=[
+                condition("Ready", "False", "Evaluating", "The proof asks at most 93 of dates."),
+                condition("Drift", status, "PolicyDrifted", message),
+            ],
+        )
+        text = rendered(render_explanation(drifted, (), None, NOW), 200)
+        assert text.splitlines()[0] == (
+            f"dates (task dates) is Evaluating. Evaluating: The proof asks at most 93 of dates.{said}"
+        )

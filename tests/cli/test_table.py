@@ -9,7 +9,7 @@ from modelecology.cli.port import Snapshot
 from modelecology.cli.rows import specialist_row
 from modelecology.cli.table import STATE_STYLES, render_status
 
-from .desk import NOW, FakeCluster, condition, members, population, rendered, specialist
+from .desk import NOW, FakeCluster, condition, members, population, rendered, specialist, suite_life
 from .golden import golden
 
 
@@ -71,3 +71,18 @@ def test_an_old_snapshot_says_that_it_may_be_old() -> None:
 
 def test_every_state_has_a_style() -> None:
     assert set(STATE_STYLES) == set(State)
+
+
+@pytest.mark.parametrize(("status", "told"), [("True", True), ("False", False)])
+def test_an_exhausted_suite_says_what_fresh_items_would_buy(status: str, told: bool) -> None:
+    message = "A new suite needs 1,918 fresh items a task to prove a gain of +0.05 once."
+    spent = population(
+        conditions=[
+            condition("Ready", "True", "Ready"),
+            condition("SuiteExhausted", status, "SuiteExhausted", message),
+        ],
+        suiteLife=suite_life(looks=10, looksLeft=0, nextLevel=0),
+    )
+    text = rendered(render_status(Snapshot("team", (spent,)), None, NOW, 200), 200)
+    end = f": give it fresh items. {message}" if told else ": give it fresh items"
+    assert f"looks       10 looks taken, 1 passed, 0 left{end}\n" in text

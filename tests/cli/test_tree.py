@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from modelecology.cli.tree import render_tree
+from modelecology.api.suite import Task
+from modelecology.cli.tree import render_tree, task_terms
 
-from .desk import NOW, members, population, rendered, revision, specialist, suite
+from .desk import NOW, digest, members, population, rendered, revision, specialist, suite
 from .golden import golden
 
 
@@ -30,3 +31,9 @@ def test_a_specialist_shows_its_live_candidate_and_previous_revision() -> None:
 
 def test_a_missing_suite_is_named_with_its_remedy() -> None:
     assert "suite desk does not exist; create it" in rendered(render_tree(population(), None, (), NOW), 100)
+
+
+def test_an_invariant_says_all_its_terms() -> None:
+    plain = {"name": "safe", "role": "Invariant", "scorer": "Exact", "floor": 0.9, "mustPass": True}
+    task = Task.model_validate(plain | {"data": {"uri": "file:///safe.jsonl", "digest": digest("e")}})
+    assert task_terms(task) == "invariant (Adapter), every item must be right, at least 0.9"

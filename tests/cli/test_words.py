@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelecology.api.population import SuiteLifeStatus
 from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Interval, Progress
 from modelecology.cli import words
+
+from .desk import suite_life
 
 
 @pytest.mark.parametrize(
@@ -70,3 +73,15 @@ def test_a_reason_reads_as_plain_words(reason: Reason, text: str) -> None:
 
 def test_a_sentence_gets_one_full_stop() -> None:
     assert [words.sentence(t) for t in ("a", "a.", "a? ", "")] == ["a.", "a.", "a?", ""]
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({}, "1 look taken, 1 passed, 9 left, the next at level 0.0027"),
+        ({"looks": 2, "looksLeft": 8}, "2 looks taken, 1 passed, 8 left, the next at level 0.0027"),
+        ({"looks": 10, "looksLeft": 0}, "10 looks taken, 1 passed, 0 left: give it fresh items"),
+    ],
+)
+def test_a_suites_budget_says_what_is_left_of_it(more: dict[str, int], text: str) -> None:
+    assert words.suite_life(SuiteLifeStatus.model_validate(suite_life(**more))) == text

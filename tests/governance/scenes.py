@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from modelecology.api.vocabulary import Role, Scope, State, Target
+from modelecology.governance.courses import gain_margin, plan_of
 from modelecology.governance.facts import (
     GENERALIST,
     Artifact,
@@ -25,14 +27,18 @@ from modelecology.governance.facts import (
     RevisionRecord,
     Situation,
     SuiteTask,
+    TakenLook,
     Verdict,
     Wait,
 )
+from modelecology.governance.lives import life_under
+from modelecology.governance.trial import among, units_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REVISION = "a" * 12
 NAME = f"dates-{REVISION}"
 HOUR = timedelta(hours=1)
+SUITE = "sha256:suite"
 N = 100
 
 POLICY = Policy(
@@ -53,7 +59,7 @@ POLICY = Policy(
 )
 DATES = SuiteTask("dates", Role.TASK, Scope.ADAPTER, 0.3, Decimal("0.02"), 0.0)
 CRON = SuiteTask("cron", Role.TASK, Scope.ADAPTER, 0.2, Decimal("0.05"), 0.0)
-EVERYDAY = SuiteTask("everyday", Role.INVARIANT, Scope.ADAPTER, 0.0, Decimal(0), 0.10)
+EVERYDAY = SuiteTask("everyday", Role.INVARIANT, Scope.ADAPTER, 0.0, Decimal(0), 0.15)
 FORMAT = SuiteTask("format", Role.INVARIANT, Scope.ROUTED, 0.0, Decimal(0), 0.05)
 TASKS = (DATES, CRON, EVERYDAY, FORMAT)
 CLAIM = Claim(
@@ -70,6 +76,7 @@ CLAIM = Claim(
 )
 ARTIFACT = Artifact("k" * 64, 5 * 2**20, 8, adopted=False, cost=Cost(cpu_seconds=Decimal(360)))
 PROVED = Residency(replicas=2, proved=2, mismatched=0, unreachable=0)
+PLAN = plan_of(POLICY)
 MEMBER = Member("cron-bbbbbbbbbbbb", "cron", 0.8, 5 * 2**20)
 
 
@@ -86,27 +93,73 @@ def right(task: str, model: str, share: float, n: int = N) -> Results:
     return scored(task, model, [1.0] * hits + [0.0] * (n - hits))
 
 
+def units(results: Results, part: range) -> Results:
+    """Results on some of the units, in the suite's order."""
+    return among(results, frozenset(units_of(results, SUITE)[part.start : part.stop]))
+
+
+def screened(results: Results) -> Results:
+    """What is answered on the screen."""
+    return units(results, life_under(PLAN).screened(len(units_of(results, SUITE))))
+
+
+def proved(results: Results) -> Results:
+    """What is answered in the proof of the first slice."""
+    return units(results, life_under(PLAN).proof(results.task, len(units_of(results, SUITE))))
+
+
+def answered(evidence: Evidence, *answers: Results) -> Evidence:
+    """Evidence with other answers of the candidate, each on its screen and in its proof."""
+    return replace(
+        evidence,
+        screen=dict(evidence.screen) | {each.task: screened(each) for each in answers},
+        proof=dict(evidence.proof) | {each.task: proved(each) for each in answers},
+    )
+
+
+@cache  # building it takes longer than most verdicts
 def evidence(
     candidate: float = 0.9, incumbent: float = 0.1, everyday: float = 0.75, served: float = 0.9
 ) -> Evidence:
     """Evidence of a candidate with given scores; the generalist has 0.75 on the invariants."""
-    return Evidence(
+    told = Evidence(
         baseline={
-            "dates": right("dates", GENERALIST, 0.1),
+            "dates": right("dates", GENERALIST, incumbent),
             "cron": right("cron", GENERALIST, 0.05),
             "everyday": right("everyday", GENERALIST, 0.75),
             "format": right("format", GENERALIST, 0.75),
         },
         incumbent=right("dates", GENERALIST, incumbent),
-        candidate={"dates": right("dates", NAME, candidate), "everyday": right("everyday", NAME, everyday)},
+        trial="t" * 64,
         shadow=right("dates", NAME, served, 40),
         shadow_incumbent=right("dates", GENERALIST, 0.1, 40),
         digest="sha256:evidence",
     )
+    return answered(told, right("dates", NAME, candidate), right("everyday", NAME, everyday))
+
+
+def look(policy: Policy = POLICY, **changes: Any) -> TakenLook:
+    """The first look at the suite, as the situation of the tests opens it."""
+    life = life_under(plan_of(policy))
+    opened = TakenLook(
+        suite=SUITE,
+        plan=plan_of(policy),
+        method=policy.evidence.method,
+        slice=1,
+        level=float(life.next_level()),
+        margin=_margin(),
+        incumbent=GENERALIST,
+    )
+    return replace(opened, **changes)
+
+
+@cache
+def _margin() -> float:
+    return gain_margin(_base(State.PENDING, RevisionRecord(REVISION, NAME, State.PENDING, NOW, NOW)))
 
 
 def record(state: State, **changes: Any) -> RevisionRecord:
-    """A record that came into its state an hour ago, judged under today's premises."""
+    """A record that came into its state an hour ago, judged under today's premises; it serves what passed."""
     base = RevisionRecord(
         revision=REVISION,
         served_name=NAME,
@@ -114,28 +167,40 @@ def record(state: State, **changes: Any) -> RevisionRecord:
         since=NOW - HOUR,
         entered=NOW - HOUR,
         policy="sha256:policy",
-        suite="sha256:suite",
+        suite=SUITE,
+        proven=look(passed=True, round=4) if state in (State.SHADOW, State.LIVE) else None,
     )
     return replace(base, **changes)
 
 
 def situation(state: State, **changes: Any) -> Situation:
-    """A situation in which everything is fine: each state but the last moves on."""
-    base = Situation(
+    """A situation in which everything is fine: each state but the last moves on; Evaluating is screened."""
+    return replace(_base(state, record(state)), **changes)
+
+
+def proving(taken: TakenLook | None = None, **changes: Any) -> Situation:
+    """A situation in which a proof is open, which passes; its look is in the suite's life."""
+    taken = taken or look()
+    life = life_under(taken.plan).opened("u1/" + REVISION)
+    here = replace(_base(State.EVALUATING, record(State.EVALUATING, look=taken)), life=life)
+    return replace(here, **changes)
+
+
+def _base(state: State, known: RevisionRecord) -> Situation:
+    return Situation(
         now=NOW,
         policy=POLICY,
         policy_digest="sha256:policy",
-        suite_digest="sha256:suite",
+        suite_digest=SUITE,
         tasks=TASKS,
         claim=CLAIM,
-        record=record(state),
+        record=known,
         evidence=evidence(),
         members=(MEMBER,),
         residents=1,
         artifact=ARTIFACT,
         residency=PROVED,
     )
-    return replace(base, **changes)
 
 
 def verdict(found: Verdict | Wait) -> Verdict:

@@ -8,14 +8,20 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modelecology.api.reasons import Reason
-from modelecology.api.vocabulary import Action, Outcome, State
+from modelecology.api.vocabulary import Action, Disclosure, Outcome, State
+from modelecology.governance.courses import plan_of
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Cost, Evidence, JobFailure, Situation
+from modelecology.governance.facts import Charge, Cost, Evidence, EvidenceRules, JobFailure, Situation
 from modelecology.governance.lifecycle import PROPOSAL
+from modelecology.governance.lives import life_under
+from modelecology.governance.looks import Look
+from modelecology.governance.trial import units_of
 
-from .scenes import CLAIM, NOW, POLICY, evidence, record, right, situation, verdict, wait
+from .scenes import CLAIM, NOW, POLICY, SUITE, N, evidence, record, right, situation, verdict, wait
 
 
 def pending(**changes: Any) -> Situation:
@@ -27,9 +33,9 @@ def test_a_proven_gap_that_repays_is_proposed() -> None:
     assert found.transition.action is Action.PROPOSE
     assert found.reason is Reason.GAP_PROVEN
     assert found.message == (
-        "dates: the generalist scores 0.10, the target is 0.60: a gap of 0.50, "
-        "at least 0.44 with 95 % confidence; more than 0.05 must be proven; 100 items. "
-        "At its target it gains 179.96 over 720 h, and the trial costs 0.0056; more than 0.00 must remain."
+        "dates: the generalist scores 0.16, the target is 0.60: a gap of 0.44, "
+        "at least 0.27 with 95 % confidence; more than 0.05 must be proven; 25 items. "
+        "At its target it gains 158.36 over 720 h, and the trial costs 0.0056; more than 0.00 must remain."
     )
     assert tuple(c.name for c in found.checks) == PROPOSAL
     assert all(c.outcome is Outcome.PASS for c in found.checks)
@@ -52,7 +58,7 @@ def test_a_gain_that_would_not_repay_the_trial_trains_nothing() -> None:
     assert found.reason is Reason.GAIN_DOES_NOT_REPAY
     assert found.message == (
         "The portfolio's gain would not repay the trial; nothing is trained. "
-        "At its target it gains 179.96 over 720 h, and the trial costs 0.0056; more than 500.00 must remain."
+        "At its target it gains 158.36 over 720 h, and the trial costs 0.0056; more than 500.00 must remain."
     )
 
 
@@ -79,10 +85,11 @@ def test_a_hold_is_decided_once_and_again_only_under_other_premises(changes: dic
 
 
 def test_a_short_budget_parks_the_proposal_and_says_the_numbers() -> None:
-    found = wait(decide(pending(spent=Cost(cpu_seconds=Decimal(50 * 3600)))))
+    charges = (Charge(NOW - timedelta(hours=700), "cron", Cost(cpu_seconds=Decimal(50 * 3600))),)
+    found = wait(decide(pending(charges=charges)))
     assert found.reason is Reason.BUDGET_SPENT
     assert found.message.startswith("The next step needs 0.111 CPU-hours and 50 of 50 are spent in 720 h.")
-    assert found.until == NOW + timedelta(hours=1)
+    assert found.until == NOW + timedelta(hours=20)
     assert [c.outcome for c in found.checks] == [Outcome.PASS] * 3 + [Outcome.FAIL]
 
 
@@ -128,9 +135,53 @@ def test_nothing_is_judged_before_the_baseline_is_there(short: Evidence) -> None
     assert found.message == "The baseline cannot be evaluated: dates.jsonl is not there."
 
 
-def test_a_broken_baseline_is_an_error_and_proposes_nothing() -> None:
-    incomplete = replace(right("dates", "generalist", 0.1), expected=120)
-    found = wait(decide(pending(evidence=replace(evidence(), incumbent=incomplete))))
+@pytest.mark.parametrize("disclosure", Disclosure)
+@pytest.mark.parametrize("where", ["incumbent", "dates", "everyday", "cron"])
+def test_a_broken_baseline_is_an_error_and_proposes_nothing(where: str, disclosure: Disclosure) -> None:
+    task = "dates" if where == "incumbent" else where
+    incomplete = replace(right(task, "generalist", 0.1), expected=120)
+    told = evidence()
+    changed = (
+        replace(told, incumbent=incomplete)
+        if where == "incumbent"
+        else replace(told, baseline={**told.baseline, where: incomplete})
+    )
+    policy = replace(POLICY, evidence=EvidenceRules(disclosure=disclosure))
+    found = wait(decide(pending(evidence=changed, policy=policy)))
     assert found.reason is Reason.EVIDENCE_ERROR
     assert "100 of 120 items" in found.message
+    assert [str(c.name) for c in found.checks] == ["RankWithinCapacity"]
+
+
+@given(st.lists(st.sampled_from((0.0, 1.0)), min_size=N, max_size=N))
+@settings(max_examples=30)
+def test_the_gap_is_told_from_the_screen_alone(scores: list[float]) -> None:
+    base = right("dates", "generalist", 0.1)
+    hidden = units_of(base, SUITE)[25:]
+    items = tuple(
+        replace(i, score=s) if i.cluster in hidden else i for i, s in zip(base.items, scores, strict=True)
+    )
+    told = evidence()
+    other = replace(
+        told,
+        incumbent=replace(base, items=items),
+        baseline={**told.baseline, "dates": replace(base, items=items)},
+    )
+    assert decide(pending(evidence=other)) == decide(pending())
+
+
+def test_under_full_all_answers_of_the_route_count_for_the_gap() -> None:
+    policy = replace(POLICY, evidence=EvidenceRules(disclosure=Disclosure.FULL))
+    found = verdict(decide(pending(policy=policy)))
+    assert found.message.startswith("dates: the generalist scores 0.10, the target is 0.60: a gap of 0.50,")
+    assert "100 items." in found.message
+
+
+def test_what_is_spent_by_others_on_the_way_is_no_reason_to_train() -> None:
+    life = life_under(plan_of(POLICY))
+    for _ in range(3):
+        life = life.after(Look(True))
+    found = wait(decide(pending(life=life)))
+    assert found.reason is Reason.SUITE_EXHAUSTED
+    assert found.message.startswith("The suite can prove nothing more: 3 looks were taken and 3 passed.")
     assert tuple(c.name for c in found.checks) == PROPOSAL

@@ -11,27 +11,39 @@ from itertools import product
 import pytest
 
 from modelecology.api.reasons import Reason
-from modelecology.api.vocabulary import Action, Outcome, State, Target
+from modelecology.api.vocabulary import Action, Disclosure, Outcome, State, Target
+from modelecology.governance.courses import plan_of
 from modelecology.governance.decide import BY_STATE, decide
 from modelecology.governance.facts import (
+    GENERALIST,
     Approval,
     Artifact,
     Cost,
     Evidence,
+    EvidenceRules,
+    Interval,
     JobFailure,
+    Limits,
+    Member,
     Residency,
     Situation,
+    Standing,
     Verdict,
     Wait,
 )
 from modelecology.governance.lifecycle import (
     JOB_ENDS,
+    JUDGEMENT,
     PASSING,
+    PROOF,
+    SCREEN,
     TRANSITIONS,
+    CheckName,
     IllegalTransition,
     Transition,
     transition,
 )
+from modelecology.governance.lives import life_under
 from modelecology.governance.verdict import due
 
 from .scenes import (
@@ -44,6 +56,7 @@ from .scenes import (
     PROVED,
     REVISION,
     evidence,
+    look,
     record,
     right,
     situation,
@@ -59,10 +72,13 @@ EVIDENCE: dict[str, Evidence] = {
     "not proven through the endpoint": evidence(served=0.1),
     "broken": replace(
         evidence(),
-        candidate={"dates": right("dates", NAME, 1.0, 99), "everyday": right("everyday", NAME, 1.0, 99)},
+        screen={"dates": right("dates", NAME, 1.0, 99), "everyday": right("everyday", NAME, 1.0, 99)},
+        proof={"dates": right("dates", NAME, 1.0, 99), "everyday": right("everyday", NAME, 1.0, 99)},
     ),
     "missing": Evidence(),
 }
+# What a candidate is asked on the screen and in the proof is not looked at any more in shadow.
+SERVED = {name: EVIDENCE[name] for name in EVIDENCE if "endpoint" in name or name in ("good", "missing")}
 FAILURES = {
     "none": None,
     "passing": JobFailure("InternalError", "again", retry=True),
@@ -90,19 +106,29 @@ ELSEWHERE = frozenset(
     for t in TRANSITIONS
     if Reason.RETRY_REQUESTED in t.reasons or (t.action is Action.DELETE and t.source is not State.RETIRED)
 )
-ELSEWHERE_REASONS = frozenset({Reason.RETRY_REQUESTED, Reason.SUPERSEDED, Reason.DELETED})
+ELSEWHERE_REASONS = frozenset(
+    {
+        Reason.RETRY_REQUESTED,
+        Reason.SUPERSEDED,
+        Reason.DELETED,
+        Reason.QUARANTINE_REQUESTED,
+        Reason.ROLLED_BACK,
+    }
+)
 
 
 # What a state looks at, beside who wants what, since when, under which premises and after how many tries.
 LOOKS_AT: dict[State, tuple[str, ...]] = {
     State.PENDING: ("evidence", "failure"),
     State.TRAINING: ("failure", "artifact"),
-    State.EVALUATING: ("evidence", "failure"),
-    State.SHADOW: ("evidence", "failure", "residency"),
+    State.EVALUATING: ("evidence", "failure", "look"),
+    State.SHADOW: ("served", "failure", "residency"),
     State.LIVE: ("residency",),
 }
 AXES: dict[str, tuple[object, ...]] = {
     "evidence": tuple(EVIDENCE.values()),
+    "served": tuple(SERVED.values()),
+    "look": (None, look()),
     "failure": tuple(FAILURES.values()),
     "artifact": tuple(ARTIFACTS.values()),
     "residency": tuple(RESIDENCIES.values()),
@@ -112,9 +138,13 @@ AXES: dict[str, tuple[object, ...]] = {
 def situations(state: State) -> Iterator[Situation]:
     """The full product of what can be the case in a state and is looked at there."""
     names = LOOKS_AT.get(state, ())
-    common = product(Target, TIMES.values(), PREMISES.values(), (0, 3))
+    # How long ago it came into these two does not matter, nor what it was evaluated under before.
+    times = (TIMES["early"],) if state in (State.PENDING, State.EVALUATING) else tuple(TIMES.values())
+    premises = (PREMISES["same"],) if state is State.EVALUATING else tuple(PREMISES.values())
+    common = product(Target, times, premises, (0, 3))
     looked_at = tuple(product(*(AXES[name] for name in names)))
     for (wanted, entered, policy, tired), values in product(common, looked_at):
+        here = dict(zip(names, values, strict=True))
         known = record(
             state,
             entered=entered,
@@ -122,13 +152,16 @@ def situations(state: State) -> Iterator[Situation]:
             reason="HardInvariantFailure",
             was_live=tired == 0,
             previous=State.LIVE,
+            look=here.pop("look", None),
         )
+        if "served" in here:
+            here["evidence"] = here.pop("served")
         yield situation(
             state,
             record=known,
             claim=replace(CLAIM, wanted=wanted),
             policy_digest=policy,
-            **({"artifact": None} if state is State.TRAINING else {}) | dict(zip(names, values, strict=True)),
+            **({"artifact": None} if state is State.TRAINING else {}) | here,
         )
 
 
@@ -136,19 +169,74 @@ def extremes(state: State) -> Iterator[Situation]:
     """Situations of policy: dear, full, spent; and each reason that a job may give."""
     yield situation(state, policy=replace(POLICY, threshold=Decimal(10**6)))
     yield situation(state, residents=POLICY.adapters)
-    yield situation(state, spent=Cost(cpu_seconds=Decimal(10**9)))
+    yield situation(state, under_way=Cost(cpu_seconds=Decimal(10**9)))
     yield situation(state, suite_digest="sha256:other")
     for approval in (None, Approval(REVISION, "ada@noon"), Approval("b" * 12, "ada@noon")):
         yield situation(state, policy=replace(POLICY, manual=True), approval=approval)
-    bare = replace(evidence(), candidate={}, shadow=None)
+    for word in (None, Approval(REVISION, "ada@noon"), Approval(REVISION, "ada@noon", used=True)):
+        yield situation(state, release=word)
+    yield situation(state, life=life_under(replace(look().plan, looks=1)).opened("u2/b"))
+    yield from full(state)
+    short = replace(evidence(), shadow=right("dates", NAME, 1.0, 39))
+    yield situation(state, evidence=short)
+    slow = right("dates", NAME, 1.0, 40)
+    slow = replace(slow, items=tuple(replace(item, seconds=9.0) for item in slow.items))
+    limited = replace(POLICY, limits=Limits(latency=1.0))
+    yield situation(state, evidence=replace(evidence(), shadow=slow), policy=limited)
+    bare = replace(evidence(), screen={}, shadow=None)
     for reason, retry in product((*PASSING, *JOB_ENDS), (True, False)):
         yield situation(state, artifact=None, evidence=bare, failure=JobFailure(reason, "said", retry=retry))
+
+
+def full(state: State) -> Iterator[Situation]:
+    """Situations in which everything is told: before the proof, and all that it may come to."""
+    policy = replace(POLICY, evidence=EvidenceRules(disclosure=Disclosure.FULL))
+    yield situation(state, policy=policy)
+    yield situation(state, policy=policy, life=life_under(plan_of(policy)).opened("u2/b"))
+    yield situation(state, policy=replace(policy, threshold=Decimal(10**6)))
+    taken = look(policy)
+    for candidate, everyday in product((0.0, 0.12, 0.9), (0.0, 0.75)):
+        base = right("dates", GENERALIST, 0.3)
+        told = evidence(candidate=candidate, everyday=everyday)
+        told = replace(told, incumbent=base, baseline={**told.baseline, "dates": base})
+        whole = {"dates": right("dates", NAME, candidate), "everyday": right("everyday", NAME, everyday)}
+        yield situation(
+            state,
+            policy=policy,
+            record=record(state, look=taken),
+            life=life_under(taken.plan).opened("u1/a"),
+            evidence=replace(told, proof=whole),
+        )
+
+
+def departures(state: State) -> Iterator[Situation]:
+    """Situations of a live revision that should go: each cause, new, proposed, accepted, and gone."""
+    own = Member(NAME, "dates", 0.8, 2**20, 0.7, 0.9)
+    base = tuple(Member(GENERALIST, task, 0.1, 0, 0.0, 0.2) for task in ("dates", "cron"))
+    causes: dict[Reason, tuple[Member, ...]] = {
+        Reason.STILL_VIABLE: (own,),
+        Reason.CONTRACT_WITHDRAWN: (replace(own, task="poems"),),
+        Reason.UNUSED: (own,),
+        Reason.QUALITY_DRIFTED: (replace(own, live_quality=Interval(0.0, 0.1, 0.95)),),
+        Reason.DOMINATED: (own, replace(own, served_name="other", quality=1.0, low=0.95, high=1.0)),
+        Reason.NEGATIVE_VALUE: (replace(own, resident_bytes=2**50),),
+    }
+    for cause, members in causes.items():
+        requests = {"dates": 0} if cause is Reason.UNUSED else None
+        standing = Standing(base, members, requests=requests)
+        for known, word in product(
+            ("", cause, Reason.SUPERSEDED, Reason.UNUSED), (None, Approval(REVISION, "ada@noon"))
+        ):
+            yield situation(
+                state, record=record(state, reason=known), standing=standing, acceptance=word, undoing=word
+            )
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[State, list[tuple[Situation, Verdict | Wait]]]:
     return {
-        state: [(here, decide(here)) for here in (*extremes(state), *situations(state))] for state in State
+        state: [(here, decide(here)) for here in (*extremes(state), *departures(state), *situations(state))]
+        for state in State
     }
 
 
@@ -187,23 +275,64 @@ def test_every_edge_is_reached_and_so_is_every_reason_of_it(outcomes: Outcomes) 
         for reason in t.reasons
         if (t, reason) not in reached and reason not in ELSEWHERE_REASONS
     }
-    # A training has no evidence that could be wrong.
-    assert unreached == {(State.TRAINING, Reason.EVIDENCE_ERROR)}
+    assert unreached == {
+        # A training has no evidence that could be wrong.
+        (State.TRAINING, Reason.EVIDENCE_ERROR),
+        # Logs of v0.1.0 have it: what it left open the proof decides now.
+        (State.EVALUATING, Reason.INSUFFICIENT_EVIDENCE),
+    }
+
+
+def chains(edge: Transition, here: Situation) -> tuple[tuple[CheckName, ...], ...]:
+    """What may be reported of an edge: all of its chain, or of a trial what its stage and disclosure tell."""
+    if edge.source is not State.EVALUATING:
+        return ((*edge.chain, *(edge.manual if here.policy.manual else ())),)
+    screened = SCREEN[:3]
+    return {
+        Action.PROVE: (SCREEN, (CheckName.CAPACITY,)),
+        Action.ADMIT: (PROOF, JUDGEMENT),
+        Action.REJECT: (screened, JUDGEMENT),
+        Action.SHELVE: (screened, PROOF, JUDGEMENT, ()),
+    }[edge.action]
 
 
 def test_all_checks_of_a_chain_are_reported_once_and_in_order(outcomes: Outcomes) -> None:
+    reported: dict[Action, set[tuple[str, ...]]] = {}
     for found in outcomes.values():
         for here, said in found:
             if isinstance(said, Verdict) and said.transition.chain:
                 edge = said.transition
-                chain = (*edge.chain, *(edge.manual if here.policy.manual else ()))
-                assert tuple(c.name for c in said.checks if "/" not in c.name) == chain
+                names = tuple(c.name for c in said.checks if "/" not in c.name)
+                assert names in chains(edge, here)
+                if edge.source is State.EVALUATING:
+                    reported.setdefault(edge.action, set()).add(names)
             assert len({c.name for c in said.checks}) == len(said.checks)
             assert all(c.message for c in said.checks)
+    assert {action: len(names) for action, names in reported.items()} == {
+        Action.PROVE: 2,
+        Action.ADMIT: 2,
+        Action.REJECT: 2,
+        Action.SHELVE: 4,
+    }
+
+
+def test_a_proof_is_opened_and_ended_with_its_look_and_nothing_else_has_one(outcomes: Outcomes) -> None:
+    for found in outcomes.values():
+        for here, said in found:
+            if not isinstance(said, Verdict):
+                continue
+            ends = here.record.look is not None and said.transition.action in (
+                Action.ADMIT,
+                Action.REJECT,
+                Action.SHELVE,
+            )
+            assert (said.look is not None) == (ends or said.transition.action is Action.PROVE)
+            if said.look is not None:
+                assert said.look.passed == (said.transition.action is Action.ADMIT)
 
 
 def test_nothing_goes_forward_unless_every_check_passed(outcomes: Outcomes) -> None:
-    forward = {Action.PROPOSE, Action.EVALUATE, Action.ADMIT, Action.PROMOTE}
+    forward = {Action.PROPOSE, Action.EVALUATE, Action.PROVE, Action.ADMIT, Action.PROMOTE}
     moved = [
         said
         for found in outcomes.values()
@@ -211,8 +340,12 @@ def test_nothing_goes_forward_unless_every_check_passed(outcomes: Outcomes) -> N
         if isinstance(said, Verdict) and said.transition.action in forward
     ]
     assert {v.transition.action for v in moved} == forward
-    assert all(c.outcome is Outcome.PASS for v in moved for c in v.checks)
-    assert all(v.outcome is Outcome.PASS for v in moved)
+    for said in moved:
+        assert said.outcome is Outcome.PASS
+        # What the screen leaves open is what the proof is for.
+        proving = said.transition.action is Action.PROVE
+        may = (Outcome.PASS, Outcome.INCONCLUSIVE) if proving else (Outcome.PASS,)
+        assert all(c.outcome in may for c in said.checks)
 
 
 def test_deciding_twice_says_the_same(outcomes: Outcomes) -> None:
@@ -238,7 +371,8 @@ def test_a_reason_that_the_edge_lacks_is_refused() -> None:
 
 
 def test_live_is_reached_from_shadow_and_from_a_retirement_that_is_undone_only() -> None:
-    assert {(t.action, t.source) for t in TRANSITIONS if t.target is State.LIVE} == {
+    into = (t for t in TRANSITIONS if t.target is State.LIVE and t.source is not State.LIVE)
+    assert {(t.action, t.source) for t in into} == {
         (Action.PROMOTE, State.SHADOW),
         (Action.RESTORE, State.RETIRED),
     }

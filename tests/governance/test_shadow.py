@@ -5,14 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
+from modelecology.governance.courses import gain_margin
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Cost, Evidence, JobFailure, Residency, Situation, Wait
+from modelecology.governance.facts import (
+    Cost,
+    Evidence,
+    JobFailure,
+    Residency,
+    Scorecard,
+    Situation,
+    Wait,
+)
 from modelecology.governance.lifecycle import PROMOTION
+from modelecology.governance.promotion import check_still_repays
 
 from .scenes import (
     CLAIM,
@@ -21,7 +34,9 @@ from .scenes import (
     NAME,
     NOW,
     POLICY,
+    PROVED,
     evidence,
+    look,
     record,
     right,
     situation,
@@ -41,9 +56,9 @@ def test_a_candidate_that_serves_as_it_was_judged_is_promoted() -> None:
     assert tuple(c.name for c in found.checks) == PROMOTION
     assert found.message.startswith(
         "dates, through the endpoint: 0.90 against the generalist's 0.10, +0.80, between +0.68 and +0.88 "
-        "with 95 % confidence; 40 items. dates: +0.80 against the generalist, at least +0.73;"
+        "with 95 % confidence; 40 items. dates: a gain of more than +0.000 was proven; today +0.000 repays."
     )
-    assert found.scorecard is not None
+    assert found.look is None
 
 
 def test_a_candidate_that_is_to_stay_in_shadow_is_held_there() -> None:
@@ -89,8 +104,9 @@ def test_the_score_through_the_endpoint_is_waited_for() -> None:
 
 
 def test_the_incumbent_of_the_day_is_waited_for() -> None:
-    for lacking in (replace(evidence(), incumbent=None), replace(evidence(), candidate={})):
-        assert wait(decide(shadow(lacking))).reason is Reason.BASELINE_RUNNING
+    # Its results come with those of the incumbent through the endpoint.
+    lacking = replace(evidence(), incumbent=None, shadow_incumbent=None)
+    assert wait(decide(shadow(lacking))).reason is Reason.SHADOWING
 
 
 def test_a_score_that_does_not_come_in_time_is_shelved() -> None:
@@ -99,12 +115,13 @@ def test_a_score_that_does_not_come_in_time_is_shelved() -> None:
     assert found.transition.action is Action.SHELVE
     assert found.reason is Reason.INSUFFICIENT_EVIDENCE
     assert found.message == "Insufficient evidence: no score through the endpoint within 24 h."
-    assert [c.outcome for c in found.checks] == [
-        Outcome.PASS,
-        Outcome.INCONCLUSIVE,
-        Outcome.INCONCLUSIVE,
-        Outcome.PASS,
-    ]
+    assert {str(c.name): c.outcome for c in found.checks} == {
+        "ServedFingerprint": Outcome.PASS,
+        "ShadowScored": Outcome.INCONCLUSIVE,
+        "HardInvariants": Outcome.PASS,
+        "ServedGain": Outcome.INCONCLUSIVE,
+        "PortfolioGain": Outcome.PASS,
+    }
 
 
 def test_a_failure_that_ends_by_itself_is_judged_before_the_time_is() -> None:
@@ -200,19 +217,84 @@ def test_the_served_score_decides_with_confidence(served: float, action: Action,
     assert tuple(c.name for c in found.checks) == PROMOTION
 
 
-def test_a_gain_that_other_members_took_meanwhile_is_shelved() -> None:
-    taken = evidence(candidate=0.9, incumbent=0.9)
-    found = verdict(decide(shadow(taken)))
+def test_a_gain_that_no_longer_repays_is_shelved() -> None:
+    found = verdict(decide(shadow(policy=replace(POLICY, threshold=Decimal(10)))))
     assert found.transition.action is Action.SHELVE
     assert found.reason is Reason.GAIN_DOES_NOT_REPAY
-    dear = verdict(decide(shadow(policy=replace(POLICY, threshold=Decimal(10**6)))))
-    assert dear.outcome is Outcome.FAIL
+    assert found.message == (
+        "The portfolio's gain does not repay its cost. dates: a gain of more than +0.000 was proven; "
+        "today +0.028 repays."
+    )
+    gain = found.checks[-1]
+    assert (gain.outcome, gain.observed, gain.limit) == (
+        Outcome.INCONCLUSIVE,
+        "more than +0.000",
+        "more than +0.028",
+    )
+
+
+def test_the_gain_is_not_weighed_again_on_the_items_of_the_proof() -> None:
+    without = replace(evidence(), screen={}, proof={})
+    assert decide(shadow(without)) == decide(shadow())
+    # A larger gain than today's was proven, or the very same one.
+    for margin in (0.5, gain_margin(shadow())):
+        sure = record(State.SHADOW, proven=look(passed=True, margin=margin))
+        assert verdict(decide(shadow(record=sure))).transition.action is Action.PROMOTE
+
+
+@settings(max_examples=40)
+@given(st.integers(-300, 300), st.integers(-300, 300))
+def test_what_was_proven_repays_as_long_as_no_more_is_asked_today(then: int, now: int) -> None:
+    before, today = (shadow(policy=replace(POLICY, threshold=Decimal(t))) for t in (then, now))
+    known = record(State.SHADOW, proven=look(passed=True, margin=gain_margin(before)))
+    check = check_still_repays(replace(today, record=known))
+    assert (check.outcome is Outcome.PASS) is (now <= then)
+
+
+def test_nothing_was_proven_where_there_is_no_proof() -> None:
+    bare = shadow(record=record(State.SHADOW, proven=None))
+    assert check_still_repays(bare).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"record": record(State.SHADOW, proven=None)}, "suite"),
+        ({"record": record(State.SHADOW, proven=look(suite="sha256:old", passed=True))}, "suite"),
+        ({"suite_digest": "sha256:new"}, "suite"),
+        (
+            {"record": record(State.SHADOW, scorecard=Scorecard("dates", 0.9, "dates-old", 0.5, None, 25))},
+            "incumbent",
+        ),
+    ],
+)
+@pytest.mark.parametrize("residency", [None, PROVED])
+def test_a_proof_against_something_else_is_made_again(
+    changes: dict[str, Any], what: str, residency: Residency | None
+) -> None:
+    found = verdict(decide(shadow(residency=residency, **changes)))
+    assert (found.transition.action, found.transition.target) == (Action.RECONSIDER, State.EVALUATING)
+    assert found.message == (
+        f"The {what} changed while it was in shadow; the verdict that led here is taken again."
+    )
+
+
+def test_another_policy_alone_does_not_undo_a_proof() -> None:
+    assert verdict(decide(shadow(policy_digest="sha256:new"))).transition.action is Action.PROMOTE
 
 
 SHORT = right("dates", NAME, 1.0, 39)
+DOUBLE = replace(right("dates", "generalist", 0.1), items=right("dates", "generalist", 0.1).items * 2)
 
 
-@pytest.mark.parametrize("told", [replace(evidence(), shadow=SHORT), replace(evidence(), incumbent=SHORT)])
+@pytest.mark.parametrize(
+    "told",
+    [
+        replace(evidence(), shadow=SHORT),
+        replace(evidence(), incumbent=DOUBLE),
+        replace(evidence(), baseline={**evidence().baseline, "cron": DOUBLE}),
+    ],
+)
 def test_broken_evidence_fails_and_never_promotes(told: Evidence) -> None:
     found = verdict(decide(shadow(told)))
     assert found.transition.action is Action.FAIL

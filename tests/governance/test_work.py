@@ -25,7 +25,7 @@ SPENT = Cost(cpu_seconds=Decimal(90))
 
 def at_work(state: State, **changes: Any) -> Situation:
     """A job runs and has delivered nothing."""
-    bare = replace(evidence(), candidate={}, shadow=None)
+    bare = replace(evidence(), screen={}, shadow=None)
     artifact = None if state is State.TRAINING else ARTIFACT
     return situation(state, **{"artifact": artifact, "evidence": bare, **changes})
 

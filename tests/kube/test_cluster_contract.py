@@ -160,3 +160,15 @@ async def test_the_double_keeps_what_has_a_finalizer_and_collects_what_it_owned(
     await cluster.patch(SPECIALIST, "desk", "dates", {"metadata": {"finalizers": []}})
     assert cluster.get(SPECIALIST, "desk", "dates") is None
     assert seen == ["ADDED", "MODIFIED", "MODIFIED", "DELETED"]
+
+
+async def test_an_object_is_removed_by_its_uid_and_another_of_its_name_is_not(
+    place: Place, dates: Body
+) -> None:
+    body = await made(place, dates)
+    with pytest.raises(Conflict):
+        await place.cluster.remove(SPECIALIST, place.namespace, "dates", "another")
+    uid = str(body["metadata"]["uid"])
+    for _ in range(2):
+        await place.cluster.remove(SPECIALIST, place.namespace, "dates", uid)
+    assert await place.cluster.list(SPECIALIST, place.namespace) == []

@@ -169,11 +169,13 @@ class Desk:
 
 
 @contextmanager
-def open_desk(cluster: Cluster, nursery: Nursery, namespace: str, directory: Path) -> Iterator[Desk]:
-    """Prepare a desk, with no operator started and no manifest applied yet."""
+def open_desk(
+    cluster: Cluster, nursery: Nursery, namespace: str, directory: Path, *options: str
+) -> Iterator[Desk]:
+    """Prepare a desk, with no operator started and no manifest applied yet; options are the operator's."""
     state = directory / "state"
     (directory / "store").mkdir(parents=True)
-    operator = Operator(nursery, state, namespace)
+    operator = Operator(nursery, state, namespace, *options)
     api: Any = config.new_client_from_config(str(cluster.kubeconfig))  # type: ignore[no-untyped-call]  # no types there
     desk = Desk(
         cluster=cluster,

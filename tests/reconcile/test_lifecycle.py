@@ -7,13 +7,13 @@ from .desk import Desk
 
 def test_every_outcome_of_the_control_point_is_reached(desk: Desk) -> None:
     desk.apply_all()
-    desk.kubectl("wait", "--for=condition=Ready", "sp/dates", "--timeout=90s")
     desk.wait_states(
         dates="Live Serving",
         dates_hasty="Rejected HardInvariantFailure",
         capitals="Pending InsufficientEvidence",
-        french="Shelved PortfolioGainDoesNotRepayCost",
+        french="Shelved ProofNotPassed",
     )
+    desk.kubectl("wait", "--for=condition=Ready", "sp/dates", "--timeout=90s")
     assert "everyday" in desk.condition("dates-hasty")["message"]
     assert desk.actions("capitals") == ["Hold InsufficientEvidence"]
     assert len(desk.trained()) == 3  # not capitals

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from modelecology.api.specialist import Specialist
-from modelecology.api.vocabulary import APPROVE_ANNOTATION, RETRY_ANNOTATION
-from modelecology.governance.facts import Approval
+from modelecology.api.vocabulary import (
+    APPROVE_ANNOTATION,
+    RETIRE_ANNOTATION,
+    RETRY_ANNOTATION,
+    UNDO_ANNOTATION,
+)
+from modelecology.governance.facts import Approval, RevisionRecord
 from modelecology.governance.log import SpecialistRecord, pending
-from modelecology.reconcile.people import approval, retry_asked
+from modelecology.reconcile.people import acceptance, approval, retry_asked, undoing
 from testbed.pretend_desk import PretendDesk
 
 from .stage import Stage
@@ -60,3 +66,30 @@ async def test_a_retry_is_asked_until_it_was_served(stage: Stage) -> None:
     assert retry_asked(asking, SpecialistRecord("dates", "u")) == "ada@1"
     assert retry_asked(asking, SpecialistRecord("dates", "u", retried_by="ada@1")) == ""
     assert retry_asked(annotated(stage.manifests), SpecialistRecord("dates", "u")) == ""
+
+
+@pytest.mark.parametrize(
+    ("record", "used"),
+    [
+        (RECORD, False),
+        (replace(RECORD, restored_by="ada@2026-03-01T12:00:00Z"), True),
+        (replace(RECORD, restored_by="bob@2026-03-01T12:00:00Z"), False),
+        (replace(RECORD, retired_at=datetime(2026, 3, 1, 12, 4, tzinfo=UTC)), False),
+        (replace(RECORD, retired_at=datetime(2026, 3, 1, 12, 6, tzinfo=UTC)), True),
+    ],
+)
+async def test_a_word_takes_one_retirement_back_that_was_before_it(
+    stage: Stage, record: RevisionRecord, used: bool
+) -> None:
+    word = f"{REVISION}/ada@2026-03-01T12:00:00Z"
+    found = undoing(annotated(stage.manifests, **{UNDO_ANNOTATION: word}), record)
+    assert found == Approval(REVISION, "ada@2026-03-01T12:00:00Z", used=used)
+
+
+async def test_what_cannot_be_read_neither_retires_nor_brings_back(stage: Stage) -> None:
+    words = {RETIRE_ANNOTATION: "yes", UNDO_ANNOTATION: f"{REVISION}/ada@noon"}
+    asked = annotated(stage.manifests, **words)
+    assert acceptance(asked, RECORD) == Approval("", "yes")
+    assert undoing(asked, RECORD) == Approval("", f"{REVISION}/ada@noon")
+    assert acceptance(annotated(stage.manifests), RECORD) is None
+    assert undoing(annotated(stage.manifests), RECORD) is None

@@ -30,7 +30,7 @@ async def test_a_transition_is_one_decision_and_about_one_status_write(stage: St
     decisions = [w for w in stage.cluster.writes if w.kind == "Decision"]
     statuses = [w for w in stage.cluster.writes if (w.verb, w.kind) == ("patch-status", "Specialist")]
     patches = [w for w in stage.cluster.writes if (w.verb, w.kind) == ("patch", "Specialist")]
-    assert len(decisions) == 4
+    assert len(decisions) == 5  # propose, evaluate, prove, admit, promote
     assert len(statuses) <= len(decisions) + 3  # waiting for the generalist's results, and the proof
     assert len(patches) == 1  # the finalizer
 

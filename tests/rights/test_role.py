@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kubernetes import client
 
+from modelecology.api.meta import API_VERSION, GROUP, VERSION
+from modelecology.api.vocabulary import Action, Outcome, State
+from modelecology.governance.log import Entry, LogState, Subject, apply, sealed
+from modelecology.kube.decisions import to_body
 from testbed.audit import FORBIDDEN, AuditLog, Request
 from testbed.controlplane import ControlPlane
 from testbed.operators import Nursery, jobs_at_work
 from testbed.places import REPOSITORY
+from testbed.pretend_desk import Manifest
 from testbed.waiting import holds_within
 from tests.reconcile.desk import Desk, open_desk
 
 from .role import Right, grant, rights
 
 PATIENCE = 30.0
+RETAIN, SEGMENT = 100, 10
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +69,43 @@ def operated(plane: ControlPlane, tmp_path: Path, granted: tuple[Right, ...]) ->
         open_desk(plane, nursery, namespace, tmp_path) as desk,
         jobs_at_work(tmp_path / "state"),
     ):
+        desk.apply(desk.manifests.suite(), soon_pruned(desk.manifests.population()))
+        fill_log(desk, RETAIN + SEGMENT)
         desk.operator.start()
-        desk.apply_all()
+        desk.apply(*desk.manifests.all_specialists())
         yield Watched(desk, [], log, user)
+
+
+def soon_pruned(population: Manifest) -> Manifest:
+    """Give a population a log that is pruned as soon as may be."""
+    population["spec"]["log"] = {"retain": RETAIN, "segment": SEGMENT}
+    return population
+
+
+def fill_log(desk: Desk, count: int) -> None:
+    """Let a log be long before its operator starts."""
+    objects: Any = client.CustomObjectsApi(desk.api)
+    owner = str(desk.get("population", "desk")["metadata"]["uid"])
+    state = LogState()
+    for sequence in range(1, count + 1):
+        entry = sealed(
+            Entry(
+                population="desk",
+                sequence=sequence,
+                time=datetime(2026, 3, 1, tzinfo=UTC),
+                subject=Subject("past", "uid-past", "a" * 12),
+                action=Action.HOLD,
+                from_state=State.PENDING,
+                to=State.PENDING,
+                outcome=Outcome.INCONCLUSIVE,
+                reason="InsufficientEvidence",
+                actor="operator",
+                previous=state.digest,
+            )
+        )
+        state = apply(state, entry)
+        body = {"apiVersion": API_VERSION, "kind": "Decision", **to_body(entry, owner)}
+        objects.create_namespaced_custom_object(GROUP, VERSION, desk.namespace, "decisions", body)
 
 
 @pytest.mark.parametrize("right", rights(), ids=str)

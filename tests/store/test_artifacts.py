@@ -234,8 +234,9 @@ def test_progress_is_overwritten_and_a_torn_record_is_none(ground: Ground) -> No
     store = ground.open()
     assert store.progress(KEY) is None
     store.write_progress(KEY, Progress(1, 10, 0.5, 9.0, "Training"))
-    store.write_progress(KEY, Progress(2, 10, 0.25, 8.0, "Training"))
-    assert store.progress(KEY) == Progress(2, 10, 0.25, 8.0, "Training")
+    last = Progress(2, 10, 0.25, 8.0, "Training", Cost(cpu_seconds=3.5, tokens=7))
+    store.write_progress(KEY, last)
+    assert store.progress(KEY) == last
     seen = ground.files.look(f"progress/{KEY}.json")
     assert seen is not None
     assert json.loads(seen.content or b"")["etaSeconds"] == 8.0

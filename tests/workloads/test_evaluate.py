@@ -23,6 +23,7 @@ class Clerk:
 
     def __init__(self) -> None:
         self.tokens = 0
+        self.seconds: tuple[float, ...] = ()
         self.asked: list[str] = []
 
     def answers(self, prompts: Sequence[str], max_new_tokens: int, report: Report) -> tuple[str, ...]:

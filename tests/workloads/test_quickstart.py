@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
+from modelecology.api.vocabulary import Disclosure
+from modelecology.governance.looks import Look, SuiteLife
+from modelecology.governance.sequential import log_wealth_of
 from modelecology.workloads.rows import normalised
 from testbed.quickstart.files import quickstart_files
 from testbed.quickstart.replay import first_sentence
@@ -52,6 +59,30 @@ def test_replay_shares_no_question_with_any_suite() -> None:
     sealed = {prompt for name in quickstart_files() if ".eval." in name for prompt in prompts(name)}
     assert not set(prompts("replay.jsonl")) & sealed
     assert len(prompts("replay.jsonl")) > 200
+
+
+@pytest.mark.parametrize("name", ["everyday.eval.jsonl", "capitals.eval.jsonl"])
+def test_no_question_of_a_suite_is_asked_twice(name: str) -> None:
+    assert len(set(prompts(name))) == len(prompts(name))
+
+
+def test_there_are_enough_everyday_questions_to_prove_a_small_loss() -> None:
+    policy = yaml.safe_load((MANIFESTS / "population.yaml").read_text())["spec"]["policy"]["evidence"]
+    tasks = yaml.safe_load((MANIFESTS / "suite.yaml").read_text())["spec"]["tasks"]
+    allowed = next(task["maxRegression"] for task in tasks if task["name"] == "everyday")
+    life = SuiteLife(
+        Fraction(1, 20),
+        Disclosure.VERDICT,
+        horizon=policy["looks"],
+        stops=policy["rounds"],
+        screen=Fraction(str(policy["screen"])),
+    )
+    second = life.after(Look(passed=True)).next_level()
+    units = len(life.proof("everyday", len(prompts("everyday.eval.jsonl"))))
+    lost, won = round(0.08 * units), round(0.05 * units)  # as the adapters of the quickstart do
+    counts = np.array([lost, units - lost - won, won])
+    wealth = log_wealth_of(np.array([-1.0, 0.0, 1.0]), counts, -allowed)
+    assert wealth > math.log(1 / second)
 
 
 @pytest.mark.parametrize(

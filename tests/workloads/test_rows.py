@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelecology.jobs.intents import DataRef, SealedRef, in_shadow_split
+from modelecology.jobs.intents import DataRef, SealedRef, UnitRange, in_shadow_split
 from modelecology.store import ArtifactStore
 from modelecology.workloads.errors import (
     DataContaminated,
@@ -133,6 +133,27 @@ def test_a_split_side_without_items_is_empty(orders: Orders) -> None:
     task = orders.task("code").model_copy(update={"split": "Shadow", "shadow_share": 0.0})
     with pytest.raises(DataEmpty, match="Shadow"):
         items_of_task(task, orders.store.places)
+
+
+def test_ranges_of_units_make_the_whole_once_and_keep_clusters_together(
+    tmp_path: Path, orders: Orders
+) -> None:
+    rows = [{"id": str(n), "cluster": f"c{n // 2}", "prompt": "p", "answer": "x"} for n in range(60)]
+    data = written(tmp_path, "".join(json.dumps(row) + "\n" for row in rows))
+    task = orders.task("code", data=data)
+    whole = items_of_task(task, PLACES)
+    clusters = len({item.cluster for item in whole})
+
+    def part(first: int, last: int) -> tuple[str, ...]:
+        units = UnitRange(seed="seed", first=first, last=last)
+        return tuple(i.id for i in items_of_task(task.model_copy(update={"units": units}), PLACES))
+
+    assert sorted(part(0, 7) + part(7, clusters)) == sorted(item.id for item in whole)
+    assert len({int(name) // 2 for name in part(0, 7)}) == 7
+    assert part(0, 7) != tuple(item.id for item in whole)[:14]  # in the seed's order, not the file's
+    for first, last in ((clusters, clusters + 1), (0, clusters + 1), (3, 3)):
+        with pytest.raises(DataEmpty, match=rf"has {clusters} clusters, and {first} up to {last}"):
+            part(first, last)
 
 
 def test_an_item_that_lacks_what_its_scorer_needs_is_named(tmp_path: Path, orders: Orders) -> None:

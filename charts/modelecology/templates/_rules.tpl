@@ -11,7 +11,7 @@
   verbs: [list, watch]
 - apiGroups: [modelecology.io]
   resources: [decisions]
-  verbs: [list, create]
+  verbs: [list, create, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

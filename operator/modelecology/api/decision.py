@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from .ledger import Ledger
-from .meta import Digest, Label, Model, ObjectMeta, StatusModel, Timestamp, cel, validated
+from .ledger import Account, Ledger
+from .meta import API_VERSION, Digest, Label, Model, ObjectMeta, StatusModel, Timestamp, cel, validated
 from .specialist import Interval, Scorecard
-from .vocabulary import Action, Disclosure, Outcome, State
+from .vocabulary import Action, Disclosure, Method, Outcome, State
 
 GENESIS = "sha256:" + "0" * 64
+POPULATION_LABEL = "modelecology.io/population"
+SPECIALIST_LABEL = "modelecology.io/specialist"
 
 Fraction = Annotated[str, Field(pattern=r"^[0-9]{1,20}(/[0-9]{1,20})?$", max_length=41)]
 
@@ -77,12 +79,21 @@ class TakenLook(StatusModel):
 
     suite: Digest = Field(description="Digest of the suite.")
     plan: LookPlan = Field(description="How looks at it are accounted for.")
+    method: Method = Field(description="How it is judged.")
+    slice: int = Field(ge=1, description="The part of the proof's items that it may meet.")
     level: float = Field(ge=0, le=1, description="Chance of a false pass that the look was given.")
-    passed: bool = Field(description="Whether the proof passed.")
-    round: int = Field(ge=0, description="The last round that was met.")
+    margin: float = Field(description="What the mean difference on the claimed task has to exceed.")
+    incumbent: Annotated[str, Field(max_length=128)] = Field(
+        description="Served name of the route that it is compared with."
+    )
+    passed: bool = Field(default=False, description="Whether the proof passed.")
+    round: int = Field(default=0, ge=0, description="The last round that was met.")
     lead: int | None = Field(default=None, ge=0, description="Rounded: the new best lead, in steps.")
     met: Annotated[tuple[Met, ...], Field(max_length=64)] = Field(
         default=(), description="Full: units met, by task."
+    )
+    trial: Annotated[str, Field(max_length=64)] = Field(
+        default="", description="Key in the store of what was asked and answered."
     )
 
 
@@ -122,6 +133,7 @@ class DecisionSpec(Model):
         default=Ledger(), description="What was spent on the subject since its last decision."
     )
     look: TakenLook | None = Field(default=None, description="What was told of a proof on the suite.")
+    account: Account | None = Field(default=None, description="What the ledger needs beside the cost.")
     actor: Annotated[str, Field(max_length=256)] = Field(description="Who decided: operator, or a person.")
     previous: Digest = Field(description="Digest of the decision before; zeros for the first.")
     digest: Digest = Field(description="Digest of this body without this field, as canonical JSON.")
@@ -146,6 +158,19 @@ class Decision(Model):
 
     metadata: ObjectMeta
     spec: DecisionSpec
+
+
+def decision_object(spec: DecisionSpec, owner_uid: str) -> dict[str, Any]:
+    """Render a decision as the object that its population owns."""
+    owner = {"apiVersion": API_VERSION, "kind": "Population", "name": spec.population, "uid": owner_uid}
+    return {
+        "metadata": {
+            "name": decision_name(spec.population, spec.sequence),
+            "labels": {POPULATION_LABEL: spec.population, SPECIALIST_LABEL: spec.subject.specialist},
+            "ownerReferences": [owner],
+        },
+        "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
 
 
 def decision_name(population: str, sequence: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from .meta import ANYTHING, Duration, Model, cel, validated
-from .quantities import Cpu, Endpoint, ImageName, LabelValue, Memory, SecretKeyRef
+from .quantities import Cpu, Endpoint, ImageName, LabelValue, Memory, SecretKeyRef, bytes_of
 
 
 class Ray(Model):
@@ -69,11 +69,7 @@ class Resources(Model):
     @property
     def memory_bytes(self) -> int | None:
         """Memory in bytes."""
-        if self.memory is None:
-            return None
-        powers = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
-        unit = powers.get(self.memory[-2:])
-        return int(float(self.memory[:-2]) * 2**unit) if unit else int(float(self.memory))
+        return None if self.memory is None else bytes_of(self.memory)
 
 
 class Jobs(Model):

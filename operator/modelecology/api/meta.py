@@ -22,6 +22,9 @@ GROUP = "modelecology.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
+# On an object that a rebuild has put in the place of an earlier one of the same name: <name>/<earlier uid>.
+LOG_UID_ANNOTATION = "modelecology.io/log-uid"
+
 LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 # A served name is <name>-<12 hex>; a decision is <population>-<12 digits>. Both must fit a label value (63).
 NAME_LIMIT = 50
@@ -248,6 +251,13 @@ class ObjectMeta(StatusModel):
     annotations: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
 
+    @property
+    def log_uid(self) -> str:
+        """The uid by which the log knows the object: its own, unless a rebuild put it in another's place."""
+        name, _, uid = self.annotations.get(LOG_UID_ANNOTATION, "").partition("/")
+        # A copy of the manifest under another name is another object.
+        return uid if uid and name == self.name else self.uid
+
 
 class ConditionStatus(StrEnum):
     """The three values of a condition."""
@@ -263,6 +273,9 @@ class ConditionType(StrEnum):
     READY = "Ready"
     PROGRESSING = "Progressing"
     DEGRADED = "Degraded"
+    RETIREMENT_PROPOSED = "RetirementProposed"
+    DRIFT = "Drift"
+    SUITE_EXHAUSTED = "SuiteExhausted"
 
 
 class Condition(StatusModel):

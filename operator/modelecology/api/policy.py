@@ -9,14 +9,25 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from .meta import Amount, Duration, DurationOrZero, Model, Money, cel, reserved, validated
-from .vocabulary import Disclosure
+from .quantities import Memory
+from .vocabulary import Disclosure, Method
 
 
 class Evidence(Model):
     """How evidence is weighed, and how a suite's budget of looks is spent; docs/evidence.md."""
 
-    method: Literal["Sequential", "FixedSize"] = Field(
-        default="Sequential",
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "!has(self.screen) || self.screen > 0.0 || has(self.disclosure) && self.disclosure == 'Full'",
+                "a screen of 0 is for disclosure Full, which tells everything anyway",
+                ".screen",
+            )
+        )
+    )
+
+    method: Method = Field(
+        default=Method.SEQUENTIAL,
         description="Sequential ends an evaluation as soon as its questions are answered. FixedSize meets "
         "all items of the proof and uses exact tests.",
     )
@@ -43,6 +54,12 @@ class Evidence(Model):
         lt=1,
         description="A candidate that is proven to gain less than this on the screen is sent away.",
     )
+    effect: float = Field(
+        default=0.05,
+        ge=0.001,
+        le=1,
+        description="The true gain that the suite should be able to prove; it says when items are too few.",
+    )
 
 
 class Viability(Model):
@@ -55,6 +72,16 @@ class Viability(Model):
     requests_per_day: int = Field(
         default=1000, ge=0, le=10**12, description="Requests of the whole population in a day."
     )
+    misrouting: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of a specialist's requests that go astray: the generalist answers them.",
+    )
+    reevaluate_every: Duration | None = Field(
+        default=None,
+        description="One evaluation of every specialist is charged to its upkeep this often; none if absent.",
+    )
 
 
 class Prices(Model):
@@ -63,6 +90,14 @@ class Prices(Model):
     gpu_hour: Amount = Field(default=Decimal("2.00"), description="One GPU for an hour.")
     cpu_hour: Amount = Field(default=Decimal("0.05"), description="One CPU for an hour.")
     gib_hour: Amount = Field(default=Decimal("0.01"), description="One resident GiB for an hour.")
+    token_million: Amount = Field(
+        default=Decimal(0),
+        description="A million tokens of served requests. Those of jobs are in their hours.",
+    )
+    stored_gib_hour: Amount = Field(default=Decimal(0), description="One stored GiB for an hour.")
+    wait_hour: Amount = Field(
+        default=Decimal(0), description="An hour that somebody waits for answers of served requests."
+    )
 
 
 class Shadow(Model):
@@ -71,6 +106,31 @@ class Shadow(Model):
     minimum_scored: int = Field(default=30, ge=1, le=100000, description="Answers to score at least.")
     maximum_duration: Duration = Field(
         default=timedelta(hours=24), description="A shadow that has not finished by then is rejected."
+    )
+    sample: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the task's live requests that the gateway also sends to the shadow. No user "
+        "gets its answers, and no verdict rests on them yet.",
+    )
+
+
+class Latency(Model):
+    """How long answers through the endpoint may take."""
+
+    most: Duration = Field(description="Time in which an answer has to come, such as 2s.")
+    percentile: int = Field(
+        default=90, ge=50, le=99, description="Share of the answers that have to come in it, in per cent."
+    )
+
+
+class Limits(Model):
+    """Hard limits on a candidate itself, never traded. Skills are limited by the suite's invariants."""
+
+    memory: Memory | None = Field(default=None, description="Largest adapter on an engine, such as 64Mi.")
+    latency: Latency | None = Field(
+        default=None, description="How long answers may take, as they are scored in shadow."
     )
 
 
@@ -95,9 +155,39 @@ class Retirement(Model):
     undo_window: DurationOrZero = Field(
         default=timedelta(hours=168), description="How long a retired revision can be restored."
     )
+    mode: Literal["Propose", "Automatic"] = Field(
+        default="Propose",
+        description="Propose says which live revision should go, and a person accepts it: kubectl ecology "
+        "retire. Automatic retires it after the grace.",
+    )
+    grace: DurationOrZero = Field(
+        default=timedelta(hours=24),
+        description="How long a cause must hold without interruption before Automatic retires for it.",
+    )
+    basis: Literal["UpperBound", "Point"] = Field(
+        default="UpperBound",
+        description="What must be below 0 for a specialist to be worth less than nothing: the upper bound of "
+        "its value, or its point.",
+    )
     idle_after: Any = reserved(
         "retirement.idleAfter", "set the Specialist's lifecycle.target to Retired", {"type": "string"}
     )
+
+
+class SpecialistBudget(Model):
+    """What one specialist may spend in the budget's window."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "has(self.gpuHours) || has(self.cpuHours)",
+                "perSpecialist limits nothing; give gpuHours, cpuHours or both, or leave it out",
+            )
+        )
+    )
+
+    gpu_hours: Amount | None = Field(default=None, description="GPU-hours in the window; no limit if absent.")
+    cpu_hours: Amount | None = Field(default=None, description="CPU-hours in the window; no limit if absent.")
 
 
 class Budget(Model):
@@ -106,8 +196,8 @@ class Budget(Model):
     model_config = ConfigDict(
         json_schema_extra=validated(
             cel(
-                "has(self.gpuHours) || has(self.cpuHours)",
-                "budget limits nothing; give gpuHours, cpuHours or both, or leave it out",
+                "has(self.gpuHours) || has(self.cpuHours) || has(self.perSpecialist)",
+                "budget limits nothing; give gpuHours, cpuHours, perSpecialist, or leave it out",
             )
         )
     )
@@ -115,6 +205,9 @@ class Budget(Model):
     window: Duration = Field(default=timedelta(hours=720), description="Length of the window.")
     gpu_hours: Amount | None = Field(default=None, description="GPU-hours in the window; no limit if absent.")
     cpu_hours: Amount | None = Field(default=None, description="CPU-hours in the window; no limit if absent.")
+    per_specialist: SpecialistBudget | None = Field(
+        default=None, description="What each single specialist may spend in the same window."
+    )
 
 
 class Policy(Model):
@@ -129,6 +222,7 @@ class Policy(Model):
     evidence: Evidence = Field(default=Evidence(), description="How evidence is weighed.")
     viability: Viability = Field(default=Viability(), description="When an action repays its cost.")
     prices: Prices = Field(default=Prices(), description="Prices of resources.")
+    limits: Limits = Field(default=Limits(), description="Hard limits on a candidate itself.")
     shadow: Shadow = Field(default=Shadow(), description="What a shadow must show.")
     promotion: Promotion = Field(default=Promotion(), description="How a shadow becomes live.")
     retirement: Retirement = Field(default=Retirement(), description="How a specialist goes.")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
 from .jobs import Jobs
-from .ledger import Ledger, Tip
+from .ledger import Ledger, Tip, Totals
+from .log_policy import LogPolicy
 from .meta import (
     CONDITIONS,
     NAME_RULES,
+    Amount,
     Condition,
     Digest,
     FileUri,
@@ -26,7 +29,9 @@ from .meta import (
 from .policy import Policy
 from .quantities import Endpoint, ServedName
 from .serving import Serving
+from .specialist import Interval
 from .storage import Store
+from .vocabulary import Disclosure
 
 
 class Generalist(Model):
@@ -54,6 +59,7 @@ class PopulationSpec(Model):
     jobs: Jobs = Field(description="How jobs run.")
     serving: Serving = Field(description="The engines.")
     policy: Policy = Field(default=Policy(), description="The rules.")
+    log: LogPolicy = Field(default=LogPolicy(), description="How much of the log is kept as objects.")
 
 
 class Baseline(StatusModel):
@@ -62,6 +68,31 @@ class Baseline(StatusModel):
     task: Label = Field(description="Name of the task.")
     score: float = Field(description="Mean score, in [0, 1].")
     n: int = Field(ge=0, description="Items scored.")
+
+
+class RouteStatus(StatusModel):
+    """How well a route answers its task, on what may be told, and what an answer takes."""
+
+    task: Label = Field(description="The task.")
+    quality: float = Field(description="Mean score, in [0, 1].")
+    quality_low: float = Field(description="Lower bound of it, at the policy's confidence.")
+    quality_high: float = Field(description="Upper bound.")
+    tokens: float = Field(default=0.0, ge=0, description="Tokens of an answer, as the evaluation took.")
+    seconds: float = Field(default=0.0, ge=0, description="Seconds of an answer, as the evaluation took.")
+
+
+class MemberStatus(RouteStatus):
+    """What one live specialist is worth: the population's value with it, less the value without it."""
+
+    served_name: ServedName = Field(description="Its served name.")
+    resident_bytes: int = Field(ge=0, description="Its size on each engine.")
+    over: ServedName = Field(default="", description="The other route that it was compared with.")
+    lead: Interval | None = Field(default=None, description="By how much it is better than that one.")
+    review_cpu_seconds: Amount = Field(default=Decimal(0), description="CPU-seconds of one evaluation.")
+    review_gpu_seconds: Amount = Field(default=Decimal(0), description="GPU-seconds of one evaluation.")
+    low: Money = Field(description="Lower bound, at the policy's confidence.")
+    point: Money = Field(description="Its value over the horizon, in the policy's currency.")
+    high: Money = Field(description="Upper bound.")
 
 
 class EndpointStatus(StatusModel):
@@ -73,6 +104,30 @@ class EndpointStatus(StatusModel):
         default=(), description="Served names proved to be resident."
     )
     message: Annotated[str, Field(max_length=512)] = Field(default="", description="What is wrong.")
+
+
+class Provable(StatusModel):
+    """What the next look at the suite can prove on one task."""
+
+    task: Label = Field(description="Name of the task.")
+    units: int = Field(ge=0, description="Units that a proof may meet, each a cluster of items.")
+    gain: float | None = Field(
+        default=None, description="Least true gain that it proves at 80 % power; none if absent."
+    )
+
+
+class SuiteLifeStatus(StatusModel):
+    """The suite's budget of looks: what was told of it, and what it can still prove."""
+
+    disclosure: Disclosure = Field(description="What is told of a proof, for this suite's whole life.")
+    looks: int = Field(ge=0, description="Proofs that were opened.")
+    looks_left: int = Field(ge=0, description="Proofs that are left.")
+    passes: int = Field(ge=0, description="Proofs that passed.")
+    slice: int = Field(ge=1, description="The part of the proof's items that is in use.")
+    next_level: float = Field(ge=0, le=1, description="Chance of a false pass that the next proof gets.")
+    provable: Annotated[tuple[Provable, ...], Field(max_length=32)] = Field(
+        default=(), description="What the next proof can prove, by task."
+    )
 
 
 class PopulationStatus(StatusModel):
@@ -87,13 +142,25 @@ class PopulationStatus(StatusModel):
     value: Money | None = Field(
         default=None, description="Value of the population over the horizon, above the generalist alone."
     )
+    members: Annotated[tuple[MemberStatus, ...], Field(max_length=256)] = Field(
+        default=(), description="What each live specialist is worth; the greatest first."
+    )
+    routes: Annotated[tuple[RouteStatus, ...], Field(max_length=32)] = Field(
+        default=(), description="The generalist as the route of each task, as the members' values rest on it."
+    )
     baseline: Annotated[tuple[Baseline, ...], Field(max_length=32)] = Field(
         default=(), description="The generalist's scores."
     )
+    suite_life: SuiteLifeStatus | None = Field(default=None, description="The suite's budget of looks.")
     endpoints: Annotated[tuple[EndpointStatus, ...], Field(max_length=16)] = Field(
         default=(), description="The engines."
     )
-    ledger: Ledger = Field(default=Ledger(), description="What was spent.")
+    ledger: Totals = Field(default=Totals(), description="What was spent, with all specialists.")
+    own_ledger: Ledger | None = Field(
+        default=None,
+        description="The part of it that the population spent itself: evaluations of the generalist and of "
+        "live specialists.",
+    )
     last_decision: Tip | None = Field(default=None, description="The newest decision.")
 
 

@@ -51,6 +51,13 @@ AbsolutePath = Annotated[
 ServedName = Annotated[str, Field(max_length=256)]
 
 
+def bytes_of(memory: str) -> int:
+    """Read an amount of memory as bytes, such as 4Gi."""
+    powers = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
+    unit = powers.get(memory[-2:])
+    return int(float(memory[:-2]) * 2**unit) if unit else int(float(memory))
+
+
 class SecretRef(Model):
     """A Secret that pods are given; the operator never reads it through the API."""
 

@@ -31,6 +31,11 @@ class Reason(StrEnum):
         "PortfolioGainDoesNotRepayCost",
         "The change in the portfolio's value is not above the threshold, with confidence.",
     )
+    SCREEN_SURVIVED = "ScreenSurvived", "The screen found nothing against the candidate; its proof is opened."
+    PROOF_NOT_PASSED = (
+        "ProofNotPassed",
+        "The sealed items did not prove the gain and every invariant. Make a better candidate.",
+    )
     GAIN_PROVEN = "PortfolioGainProven", "Every invariant holds and the portfolio gains more than it costs."
     EVIDENCE_ERROR = "EvidenceError", "The judge is broken or items are missing; it is never a pass. Retry."
 
@@ -50,6 +55,24 @@ class Reason(StrEnum):
         "RetirementRequested",
         "lifecycle.target is Retired. Set it to Live within the undo window to restore.",
     )
+    CONTRACT_WITHDRAWN = (
+        "ContractWithdrawn",
+        "The suite has no such task any more. Let it go: kubectl ecology retire NAME.",
+    )
+    UNUSED = "Unused", "Nobody asks for its task. Let it go: kubectl ecology retire NAME."
+    QUALITY_DRIFTED = (
+        "QualityDrifted",
+        "What users get is worse than the evaluation said. Let it go: kubectl ecology retire NAME.",
+    )
+    DOMINATED = (
+        "Dominated",
+        "Another route is at least as good and costs no more. Let it go: kubectl ecology retire NAME.",
+    )
+    NEGATIVE_VALUE = (
+        "NegativeValue",
+        "The population is worth more without it. Let it go: kubectl ecology retire NAME.",
+    )
+    STILL_VIABLE = "StillViable", "The cause for its retirement is gone, so it stays."
     RESTORED = "Restored", "The retired revision was taken back within its undo window."
     UNDO_WINDOW_CLOSED = "UndoWindowClosed", "The undo window is over and the weights are deleted."
     DELETED = "Deleted", "The Specialist was deleted; its adapters were unloaded."
@@ -62,6 +85,12 @@ class Reason(StrEnum):
         "FingerprintMismatch",
         "The engine's answers are not the evaluated adapter's. Look at the engine, then retry.",
     )
+    QUARANTINE_REQUESTED = (
+        "QuarantineRequested",
+        "A person took it out of service. To let it earn its place again: kubectl ecology release NAME.",
+    )
+    RELEASED = "Released", "A person let it out of quarantine; it has to earn its place again."
+    ROLLED_BACK = "RolledBack", "What replaced it was quarantined, so it serves again."
     JOB_RETRIED = "JobRetried", "The job failed for a passing cause and is tried again after a pause."
     ATTEMPTS_EXHAUSTED = "AttemptsExhausted", "The job failed too often. Read the message, then retry."
 
@@ -84,6 +113,14 @@ class Reason(StrEnum):
     PROVING = "Proving", "The engine is loading the adapter, and its answers are compared."
     UNLOADING = "Unloading", "The engines let the adapter go, and it is archived once they have proved it."
     BUDGET_SPENT = "BudgetSpent", "The budget's window is used up. It goes on when the window moves."
+    POLICY_DRIFTED = (
+        "PolicyDrifted",
+        "The policy was edited since the trial began. It ends under the old one; the next has the new.",
+    )
+    SUITE_EXHAUSTED = (
+        "SuiteExhausted",
+        "What was told of the suite has used it up: nothing is promoted on it. Make one of fresh items.",
+    )
     CAPACITY_FULL = "CapacityFull", "All adapter slots are taken. Retire one or raise capacity.adapters."
     BACKOFF = "Backoff", "A failed job waits before its next try."
     RUNNER_UNAVAILABLE = (
@@ -173,18 +210,23 @@ _BY_ITSELF = frozenset(
         Reason.GAP_PROVEN,
         Reason.IMPORTING,
         Reason.JOB_RETRIED,
+        Reason.POLICY_DRIFTED,
         Reason.PREMISES_CHANGED,
         Reason.PROVING,
         Reason.QUEUED,
         Reason.READY,
+        Reason.RELEASED,
         Reason.RESTORED,
         Reason.RETIRED,
         Reason.RETIREMENT_REQUESTED,
         Reason.RETRY_REQUESTED,
+        Reason.ROLLED_BACK,
+        Reason.SCREEN_SURVIVED,
         Reason.SERVED_SCORE_CONFIRMED,
         Reason.SERVING,
         Reason.SHADOWING,
         Reason.SHADOW_HELD,
+        Reason.STILL_VIABLE,
         Reason.SUPERSEDED,
         Reason.TRAINING,
         Reason.UNDO_WINDOW_CLOSED,
@@ -192,9 +234,9 @@ _BY_ITSELF = frozenset(
     }
 )
 # Another suite, policy, incumbent or candidate changes the verdict; nothing is broken.
-_BY_EVIDENCE = frozenset({Reason.GAIN_DOES_NOT_REPAY, Reason.INSUFFICIENT_EVIDENCE})
+_BY_EVIDENCE = frozenset({Reason.GAIN_DOES_NOT_REPAY, Reason.INSUFFICIENT_EVIDENCE, Reason.PROOF_NOT_PASSED})
 # The message says all that there is to do, or there is nothing to do.
-_NO_REMEDY = _BY_ITSELF - {Reason.BUDGET_SPENT} | {Reason.GAIN_DOES_NOT_REPAY}
+_NO_REMEDY = _BY_ITSELF | {Reason.GAIN_DOES_NOT_REPAY}
 
 
 def mover(reason: str) -> Mover:

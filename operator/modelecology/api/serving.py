@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from .meta import Model, reserved
-from .quantities import AbsolutePath, Endpoint, SecretKeyRef
+from .quantities import AbsolutePath, Endpoint, Memory, SecretKeyRef, bytes_of
+from .routing import BaseName, Fallback, Isolation
 
 
 class Capacity(Model):
@@ -15,6 +16,31 @@ class Capacity(Model):
 
     adapters: int = Field(default=4, ge=1, le=256, description="Adapters resident at once.")
     max_rank: int = Field(default=16, ge=1, le=512, description="Largest LoRA rank.")
+    memory: Memory | None = Field(
+        default=None, description="Memory for all adapters together, such as 2Gi; no limit if absent."
+    )
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Memory for adapters in bytes."""
+        return None if self.memory is None else bytes_of(self.memory)
+
+
+class Gateway(Model):
+    """What the gateways of the population are told, beside the routes that the log gives."""
+
+    generalist: BaseName = Field(
+        default="generalist", description="Name under which the engines serve the base model."
+    )
+    fallback: Fallback = Field(
+        default=Fallback.GENERALIST,
+        description="What answers where no specialist may: Generalist, which is counted and told, or Error.",
+    )
+    isolate: Isolation = Field(
+        default=Isolation.FINISH,
+        description="What becomes of requests that run on a revision when it is quarantined: Finish lets "
+        "them end, Cancel cuts them off.",
+    )
 
 
 class Serving(Model):
@@ -37,5 +63,10 @@ class Serving(Model):
     capacity: Capacity = Field(default=Capacity(), description="What every engine can hold.")
     fallback: Literal["Generalist"] = Field(
         default="Generalist", description="What serves a task that has no live specialist."
+    )
+    gateway: Gateway | None = Field(
+        default=None,
+        description="Keeps the routing table of the gateways in the ConfigMap <population>-routes; without "
+        "it there is none.",
     )
     selector: Any = reserved("serving.selector", "list the engines in serving.endpoints")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from .jobs import Resources
-from .ledger import Ledger, Tip
+from .ledger import Tip, Totals
 from .meta import (
     CONDITIONS,
     NAME_RULES,
@@ -208,7 +208,7 @@ class SpecialistStatus(StatusModel):
     candidate: RevisionStatus | None = Field(default=None, description="The revision on its way.")
     previous: RevisionStatus | None = Field(default=None, description="The revision that served before.")
     progress: Progress | None = Field(default=None, description="The running job.")
-    ledger: Ledger = Field(default=Ledger(), description="What was spent, failed tries included.")
+    ledger: Totals = Field(default=Totals(), description="What was spent, failed tries included.")
     last_decision: Tip | None = Field(default=None, description="The newest decision about this specialist.")
     expires: Timestamp | None = Field(
         default=None, description="When a retired revision can no longer be restored."

@@ -17,9 +17,23 @@ class Task(Model):
     model_config = ConfigDict(
         json_schema_extra=validated(
             cel(
-                "self.role == 'Invariant' ? has(self.maxRegression) : !has(self.maxRegression)",
-                "maxRegression is required for role Invariant, and refused for role Task",
+                "self.role == 'Invariant' || !has(self.maxRegression)",
+                "maxRegression is for role Invariant; a Task is traded",
                 ".maxRegression",
+            ),
+            cel(
+                "self.role == 'Invariant' || !has(self.floor)",
+                "floor is for role Invariant; a Task is traded",
+                ".floor",
+            ),
+            cel(
+                "self.role == 'Invariant' || !self.mustPass",
+                "mustPass is for role Invariant; a Task is traded",
+                ".mustPass",
+            ),
+            cel(
+                "self.role == 'Task' || has(self.maxRegression) || has(self.floor) || self.mustPass",
+                "an Invariant needs one of maxRegression, floor and mustPass",
             ),
             cel(
                 "self.role == 'Invariant' || !has(self.scope)",
@@ -84,7 +98,13 @@ class Task(Model):
         ge=0,
         le=1,
         description="For an Invariant: the loss against the generalist that is still allowed, in points, "
-        "at the policy's confidence.",
+        "at the policy's confidence. It needs to be above 0: that nothing at all is lost cannot be proven.",
+    )
+    floor: float | None = Field(
+        default=None, ge=0, lt=1, description="For an Invariant: the mean score that it must have at least."
+    )
+    must_pass: bool = Field(
+        default=False, description="For an Invariant: every single item must be answered with a score of 1."
     )
 
     @property
@@ -127,7 +147,8 @@ class SuiteSpec(Model):
         default=0.25,
         gt=0,
         lt=1,
-        description="Share of each task's clusters that is held back, and asked only through the endpoint.",
+        description="Share of each traded task's clusters that is held back, and asked only through the "
+        "endpoint. Of an invariant nothing is held back.",
     )
 
     def task(self, name: str) -> Task | None:

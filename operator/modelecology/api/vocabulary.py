@@ -7,6 +7,10 @@ from enum import StrEnum
 # How people act on a Specialist. Each ends as a Decision that names who asked, and is served once.
 RETRY_ANNOTATION = "modelecology.io/retry"  # <actor>@<time>
 APPROVE_ANNOTATION = "modelecology.io/approve"  # <revision>/<actor>@<time>
+RETIRE_ANNOTATION = "modelecology.io/retire"  # <revision>/<actor>@<time>
+UNDO_ANNOTATION = "modelecology.io/undo"  # <revision>/<actor>@<time>
+QUARANTINE_ANNOTATION = "modelecology.io/quarantine"  # <revision>/<actor>@<time>, and why after a space
+RELEASE_ANNOTATION = "modelecology.io/release"  # <revision>/<actor>@<time>
 
 
 class State(StrEnum):
@@ -31,6 +35,7 @@ class Action(StrEnum):
     HOLD = "Hold"
     PROPOSE = "Propose"
     EVALUATE = "Evaluate"
+    PROVE = "Prove"
     ADMIT = "Admit"
     REJECT = "Reject"
     SHELVE = "Shelve"
@@ -40,6 +45,7 @@ class Action(StrEnum):
     RETRY = "Retry"
     RECONSIDER = "Reconsider"
     QUARANTINE = "Quarantine"
+    RELEASE = "Release"
     FAIL = "Fail"
     DELETE = "Delete"
 
@@ -59,6 +65,13 @@ class Disclosure(StrEnum):
     VERDICT = "Verdict"
     ROUNDED = "Rounded"
     FULL = "Full"
+
+
+class Method(StrEnum):
+    """How a proof is judged: unit by unit with e-processes, or once at its end with exact tests."""
+
+    SEQUENTIAL = "Sequential"
+    FIXED_SIZE = "FixedSize"
 
 
 class Target(StrEnum):

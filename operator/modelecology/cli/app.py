@@ -15,8 +15,11 @@ from .access import Access
 from .approve import approve
 from .explain import choose, render_explanation
 from .follow import follow_in_lines, follow_on_terminal
+from .isolate import quarantine, release
+from .ledger import By, Form, ledger_csv, ledger_record, render_ledger, sheet_of, window_of
 from .lint import LintResult, lint
 from .lint.report import render_lint, result_record
+from .log import app as log_app
 from .options import (
     Context,
     Hints,
@@ -25,16 +28,21 @@ from .options import (
     OutputForm,
     Session,
     Settings,
+    StoreUri,
     open_session,
     settings,
 )
 from .port import Cluster, NotFoundError, Snapshot
 from .records import explanation_record, population_record, status_record, write
+from .replaying import show_replay
+from .retire import retire, undo
 from .retry import request_retry
-from .rows import awaits_approval
+from .rows import awaits_approval, retirement_proposed
 from .screen import Output, Screen
 from .table import render_status
 from .tree import render_tree
+from .weighing import terms_of
+from .what_if import changed, changes, render_what_if, weigh, what_if_record
 
 # A watch brings ages up to date this often, in seconds; changes show at once.
 _TICK = 1.0
@@ -119,6 +127,9 @@ def _next_after_status(snapshot: Snapshot) -> tuple[str, ...]:
     waiting = next((s.metadata.name for s in snapshot.specialists if awaits_approval(s)), None)
     if waiting is not None:
         return (f"Next: kubectl ecology explain {waiting}, then kubectl ecology approve {waiting}.",)
+    going = next((s.metadata.name for s in snapshot.specialists if retirement_proposed(s)), None)
+    if going is not None:
+        return (f"Next: kubectl ecology explain {going}, then kubectl ecology retire {going}.",)
     example = next((s.metadata.name for s in snapshot.specialists if s.status.last_decision), "NAME")
     return (f"Next: kubectl ecology explain {example}, or kubectl ecology status --watch.",)
 
@@ -172,6 +183,11 @@ def explain(
     decision: Annotated[
         int | None, typer.Option("--decision", min=1, help="Sequence of another of its decisions.")
     ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Make the verdict again from what it was made from, and compare.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="With --replay: every decision about it.")] = False,
+    store: StoreUri = None,
     output: OutputForm = Output.TABLE,
     namespace: Namespace = None,
     context: Context = None,
@@ -179,10 +195,17 @@ def explain(
     hints: Hints = None,
 ) -> None:
     """Show the last verdict on a specialist: every check, what it rests on, and its history."""
+    if not replay and (every or store is not None):
+        raise typer.BadParameter("--all and --store go with --replay")
+    if every and decision is not None:
+        raise typer.BadParameter("--all and --decision exclude each other")
     session = open_session(ctx, namespace, context, kubeconfig, hints)
     specialist = session.cluster.specialist(name)
     found = session.cluster.decisions(specialist)
     chosen = choose(found, name, decision)
+    if replay:
+        show_replay(session, specialist, found if every else chosen, store, output)
+        return
     if output is not Output.TABLE:
         session.screen.text(write(explanation_record(specialist, found, chosen), output))
         return
@@ -193,6 +216,40 @@ def explain(
         session.screen.hint(f"Next: kubectl ecology explain {name} --decision {found[0].spec.sequence}")
     else:
         session.screen.hint("Next: kubectl ecology status --watch")
+
+
+@app.command(name="ledger", short_help="Show what was spent, by whom and on what.")
+def ledger_command(
+    ctx: typer.Context,
+    *,
+    name: Annotated[str | None, typer.Argument(help="Only this Specialist.")] = None,
+    by: Annotated[By, typer.Option("--by", help="What is summed.")] = By.SPECIALIST,
+    window: Annotated[str | None, typer.Option("--window", help="Only the last while, such as 168h.")] = None,
+    output: Annotated[Form, typer.Option("--output", "-o", help="How the result is written.")] = Form.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Show what was spent: failed tries, evaluations, and what is held on engines and in the store."""
+    length = window_of(window)
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    start = _clock() - length if length is not None else None
+    populations = session.cluster.snapshot().populations
+    if name is not None:
+        home = session.cluster.specialist(name).spec.population_ref.name
+        populations = tuple(p for p in populations if p.metadata.name == home)
+    sheets = [sheet_of(p, session.cluster.log(p), by, name=name, start=start) for p in populations]
+    if output is Form.CSV:
+        session.screen.text(ledger_csv(sheets))
+    elif output is Form.JSON:
+        record = ledger_record(sheets, session.cluster.namespace, by, start)
+        session.screen.text(write(record, Output.JSON))
+    elif not sheets:
+        session.screen.show(f"No populations in namespace {session.cluster.namespace}.")
+    else:
+        session.screen.show(render_ledger(sheets, by))
+        session.screen.hint("Next: kubectl ecology ledger NAME --by action, or -o csv for a spreadsheet.")
 
 
 @app.command(short_help="Ask for another try of a specialist.")
@@ -227,6 +284,116 @@ def approve_command(
     session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
 
 
+@app.command(name="retire", short_help="Accept the retirement that is proposed for a specialist.")
+def retire_command(
+    ctx: typer.Context,
+    *,
+    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Let the live revision go whose retirement evidence proposes; its Decision will name you."""
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    session.screen.show(retire(session.cluster, name, _clock()))
+    session.screen.hint(f"Next: kubectl ecology explain {name}; kubectl ecology undo {name} takes it back.")
+
+
+@app.command(name="undo", short_help="Take back a retirement that evidence asked for.")
+def undo_command(
+    ctx: typer.Context,
+    *,
+    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Bring a revision back that evidence retired, within its undo window; its Decision will name you."""
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    session.screen.show(undo(session.cluster, name, _clock()))
+    session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
+
+
+@app.command(name="quarantine", short_help="Take a specialist out of service at once.")
+def quarantine_command(
+    ctx: typer.Context,
+    *,
+    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the Decision.")] = "",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Take the revision out of service that is live or in shadow; its Decision will name you.
+
+    The revision that served before it takes its place, if it can still be restored; else the fallback does.
+    """
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    session.screen.show(quarantine(session.cluster, name, reason, _clock()))
+    session.screen.hint(f"Next: kubectl ecology explain {name}; kubectl ecology release {name} lets it out.")
+
+
+@app.command(name="release", short_help="Let a specialist out of quarantine.")
+def release_command(
+    ctx: typer.Context,
+    *,
+    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Let a quarantined revision be evaluated again; its Decision will name you."""
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    session.screen.show(release(session.cluster, name, _clock()))
+    session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
+
+
+@app.command(name="what-if", short_help="Weigh a population with something changed.")
+def what_if_command(
+    ctx: typer.Context,
+    *,
+    population: Annotated[str, typer.Argument(help="Name of the Population.")],
+    price: Annotated[
+        list[str] | None,
+        typer.Option("--price", help="NAME=AMOUNT, a price of the policy, such as gibHour=0.05."),
+    ] = None,
+    traffic: Annotated[
+        list[str] | None, typer.Option("--traffic", help="TASK=SHARE of the requests, from 0 to 1.")
+    ] = None,
+    worth: Annotated[
+        list[str] | None, typer.Option("--worth", help="TASK=AMOUNT that a correct answer is worth.")
+    ] = None,
+    capacity: Annotated[
+        list[str] | None, typer.Option("--capacity", help="adapters=NUMBER or memory=AMOUNT, such as 2Gi.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="A live specialist, as if it were not there.")
+    ] = None,
+    output: OutputForm = Output.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    hints: Hints = None,
+) -> None:
+    """Weigh a population as the operator does, with something changed; nothing in the cluster is touched."""
+    made = changes(price or (), traffic or (), worth or (), capacity or (), without or ())
+    session = open_session(ctx, namespace, context, kubeconfig, hints)
+    snapshot = session.cluster.snapshot()
+    _check_population(snapshot, population)
+    found = next(p for p in snapshot.populations if p.metadata.name == population)
+    terms = terms_of(found, session.cluster.suite(found.spec.suite_ref.name))
+    now, then = weigh(terms), weigh(changed(terms, made))
+    if output is not Output.TABLE:
+        session.screen.text(write(what_if_record(population, terms, made, now, then), output))
+        return
+    session.screen.show(render_what_if(population, terms, made, now, then))
+    session.screen.hint("Next: change spec.policy or the suite in Git, or kubectl ecology retire NAME.")
+
+
 @app.command(name="lint", short_help="Check manifests without a cluster.")
 def lint_command(
     ctx: typer.Context,
@@ -247,5 +414,7 @@ def lint_command(
         raise typer.Exit(1)
     screen.hint(f"Next: kubectl apply {' '.join(f'-f {name}' for name in files)}")
 
+
+app.add_typer(log_app, name="log", help="Verify a population's log, or rebuild it from the store.")
 
 __all__ = ["Cluster", "app"]

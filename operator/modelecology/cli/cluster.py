@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from urllib3.exceptions import HTTPError
 
 from modelecology.api.decision import Decision
-from modelecology.api.meta import GROUP, VERSION
+from modelecology.api.meta import API_VERSION, GROUP, VERSION
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist
 from modelecology.api.suite import EvaluationSuite
@@ -91,19 +91,49 @@ class KubernetesCluster:
         population = specialist.spec.population_ref.name
         selector = f"{SPECIALIST_LABEL}={specialist.metadata.name},{POPULATION_LABEL}={population}"
         found = [_read(Decision, item) for item in self._list("decisions", selector)[0]]
-        own = [d for d in found if d.spec.subject.uid == specialist.metadata.uid]
+        own = [d for d in found if d.spec.subject.uid == specialist.metadata.log_uid]
         return tuple(sorted(own, key=lambda d: d.spec.sequence))
+
+    def log(self, population: Population) -> tuple[Decision, ...]:
+        """Read all decisions of this population that are objects still, oldest first."""
+        items = self._list("decisions", f"{POPULATION_LABEL}={population.metadata.name}")[0]
+        # Those of an earlier population of this name may wait for garbage collection yet.
+        own = [item for item in items if _owner_uids(item) & {population.metadata.uid}]
+        return tuple(sorted((_read(Decision, item) for item in own), key=lambda d: d.spec.sequence))
 
     def annotate(self, specialist: str, annotation: str, value: str) -> None:
         """Set one annotation of a specialist; raises `NotFoundError`."""
+        self._annotate("specialists", specialist, annotation, value)
+
+    def annotate_population(self, population: str, annotation: str, value: str) -> None:
+        """Set one annotation of a population; raises `NotFoundError`."""
+        self._annotate("populations", population, annotation, value)
+
+    def create_decision(self, body: dict[str, Any]) -> None:
+        """Create a Decision object."""
+        whole = {"apiVersion": API_VERSION, "kind": "Decision", **body}
         self._call(
-            f"patch specialist {specialist}",
+            f"create decision {_name(body)}",
+            lambda: self._objects.create_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                self._namespace,
+                "decisions",
+                whole,
+                field_manager="kubectl-ecology",
+                _request_timeout=_TIMEOUT,
+            ),
+        )
+
+    def _annotate(self, plural: str, name: str, annotation: str, value: str) -> None:
+        self._call(
+            f"patch {plural.removesuffix('s')} {name}",
             lambda: self._objects.patch_namespaced_custom_object(
                 GROUP,
                 VERSION,
                 self._namespace,
-                "specialists",
-                specialist,
+                plural,
+                name,
                 {"metadata": {"annotations": {annotation: value}}},
                 field_manager="kubectl-ecology",
                 _content_type="application/merge-patch+json",
@@ -224,6 +254,10 @@ def _read(model: type[_M], item: dict[str, Any]) -> _M:
             f"{model.__name__} {_name(item)} cannot be read by this version: {where}: {first['msg']}.",
             "Use the kubectl-ecology of the operator's version.",
         ) from error
+
+
+def _owner_uids(item: dict[str, Any]) -> set[str]:
+    return {str(owner.get("uid")) for owner in item.get("metadata", {}).get("ownerReferences", ())}
 
 
 def _name(item: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modelecology.api.decision import Check, Decision, DecisionSpec
-from modelecology.api.meta import ConditionType
+from modelecology.api.meta import ConditionStatus, ConditionType
 from modelecology.api.reasons import remedy_of
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import Action, Outcome, State
@@ -30,6 +30,7 @@ _OUTCOME_STYLES = {
 _PAST = {
     Action.PROPOSE: "was proposed",
     Action.EVALUATE: "went into evaluation",
+    Action.PROVE: "goes into its proof",
     Action.ADMIT: "was admitted to shadow",
     Action.REJECT: "was rejected",
     Action.SHELVE: "was shelved",
@@ -39,6 +40,7 @@ _PAST = {
     Action.RETRY: "was taken up again",
     Action.RECONSIDER: "is judged again",
     Action.QUARANTINE: "was quarantined",
+    Action.RELEASE: "was released from quarantine",
     Action.FAIL: "failed",
     Action.DELETE: "was deleted",
 }
@@ -86,6 +88,9 @@ def _now(specialist: Specialist) -> Text:
     ready = find(specialist.status.conditions, ConditionType.READY)
     why = words.sentence(because(ready) if ready is not None else doing(specialist))
     text.append(f". {why[:1].upper()}{why[1:]}")
+    drift = find(specialist.status.conditions, ConditionType.DRIFT)
+    if drift is not None and drift.status is ConditionStatus.TRUE and drift.message:
+        text.append(f" {words.sentence(drift.message)}")
     expires = specialist.status.expires
     if state is State.RETIRED and expires is not None:
         text.append(f" It can be restored until {words.moment(expires)}: set lifecycle.target to Live.")
@@ -157,6 +162,8 @@ def _facts(body: DecisionSpec, object_name: str, specialist: Specialist) -> Iter
         if card.difference is not None:
             line += f"; difference {words.interval(card.difference)} at {card.difference.confidence:.4g}"
         yield "score", line
+    if body.look is not None:
+        yield "look", words.look(body.look, opened=body.action is Action.PROVE)
     yield "revision", f"{body.subject.revision}, key {words.short(body.subject.key)}"
     premises = body.premises
     named = (
@@ -164,6 +171,7 @@ def _facts(body: DecisionSpec, object_name: str, specialist: Specialist) -> Iter
         ("suite", premises.suite),
         ("evidence", premises.evidence),
         ("code", premises.code),
+        *((("inputs", premises.inputs),) if premises.inputs else ()),
     )
     yield "premises", ", ".join(f"{label} {words.short(digest)}" for label, digest in named)
     total = words.ledger(specialist.status.ledger)

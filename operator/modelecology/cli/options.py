@@ -24,6 +24,14 @@ Hints = Annotated[
     bool | None,
     typer.Option("--hints/--no-hints", help="Say what to do next; on a terminal this is the default."),
 ]
+StoreUri = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="Where the population's store can be read from here, as file:///path or s3://bucket/prefix; its own "
+        "store.uri if left out.",
+    ),
+]
 OutputForm = Annotated[Output, typer.Option("--output", "-o", help="How the result is written.")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from modelecology.api.decision import Decision
 from modelecology.api.population import Population
@@ -81,8 +81,17 @@ class Cluster(Protocol):
     def decisions(self, specialist: Specialist) -> tuple[Decision, ...]:
         """Read the decisions about this object, oldest first; not those about an earlier one of its name."""
 
+    def log(self, population: Population) -> tuple[Decision, ...]:
+        """Read all decisions of this population that are objects still, oldest first."""
+
     def annotate(self, specialist: str, annotation: str, value: str) -> None:
         """Set one annotation of a specialist; raises `NotFoundError`."""
+
+    def annotate_population(self, population: str, annotation: str, value: str) -> None:
+        """Set one annotation of a population; raises `NotFoundError`."""
+
+    def create_decision(self, body: dict[str, Any]) -> None:
+        """Create a Decision object."""
 
     def user(self) -> str:
         """Say who the API server takes the caller for."""

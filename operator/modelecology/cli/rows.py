@@ -45,6 +45,7 @@ class PopulationHead:
     name: str
     generalist: str
     suite: str
+    looks: str
     value: str
     engines: tuple[str, ...]
     spent: str
@@ -79,12 +80,23 @@ def population_head(population: Population) -> PopulationHead:
         name=population.metadata.name,
         generalist=f"{model} ({words.short(spec.generalist.digest)})",
         suite=f"{spec.suite_ref.name} ({words.short(status.suite_digest)})",
+        looks=looks(population),
         value=value,
         engines=tuple(map(engine, status.endpoints))
         or tuple(f"{e} (not seen yet)" for e in spec.serving.endpoints),
         spent=words.ledger(status.ledger),
         trouble=population_trouble(population),
     )
+
+
+def looks(population: Population) -> str:
+    """Say what is left of the suite's budget and, when nothing is, what fresh items would buy."""
+    status = population.status
+    exhausted = find(status.conditions, ConditionType.SUITE_EXHAUSTED)
+    told = words.suite_life(status.suite_life)
+    if exhausted is None or exhausted.status is not ConditionStatus.TRUE:
+        return told
+    return f"{told}. {exhausted.message}" if exhausted.message else told
 
 
 def population_trouble(population: Population) -> str:
@@ -124,6 +136,12 @@ def awaits_approval(specialist: Specialist) -> bool:
     """Say whether a person has the last word now."""
     ready = find(specialist.status.conditions, ConditionType.READY)
     return ready is not None and ready.reason == Reason.AWAITING_APPROVAL
+
+
+def retirement_proposed(specialist: Specialist) -> Condition | None:
+    """Find the condition that proposes the retirement of the live revision."""
+    found = find(specialist.status.conditions, ConditionType.RETIREMENT_PROPOSED)
+    return found if found is not None and found.status is ConditionStatus.TRUE else None
 
 
 def newest_revision(specialist: Specialist) -> RevisionStatus | None:

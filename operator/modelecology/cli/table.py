@@ -67,6 +67,7 @@ def render_head(head: PopulationHead) -> RenderableType:
 def _facts(head: PopulationHead) -> Iterator[tuple[str, Text]]:
     yield "generalist", Text(head.generalist)
     yield "suite", Text(head.suite)
+    yield "looks", Text(head.looks)
     yield "value", Text(head.value)
     for engine in head.engines:
         yield "engine", Text(engine)

@@ -45,19 +45,29 @@ def _add_suite(root: Tree, population: Population, suite: EvaluationSuite | None
     if suite is None:
         root.add(_line("suite", f"{name} does not exist; create it", "yellow"))
         return
-    branch = root.add(_line("suite", f"{name} ({words.short(population.status.suite_digest)})"))
+    life = population.status.suite_life
+    looks = "" if life is None else f": {words.suite_life(life)}"
+    branch = root.add(_line("suite", f"{name} ({words.short(population.status.suite_digest)}){looks}"))
     baseline = {b.task: b for b in population.status.baseline}
+    provable = {} if life is None else {p.task: p for p in life.provable}
     for task in suite.spec.tasks:
         line = f"{task.name}: {task_terms(task)}"
         if task.name in baseline:
             line += f", generalist {baseline[task.name].score:.2f} (n={baseline[task.name].n})"
+        if task.name in provable:
+            line += f", {words.provable(provable[task.name])}"
         branch.add(Text(line))
 
 
 def task_terms(task: Task) -> str:
     """Say the terms of a task: what it trades for, or how far it may fall."""
     if task.role is Role.INVARIANT:
-        return f"invariant ({task.scope or Scope.ADAPTER}), may lose at most {task.max_regression:g}"
+        terms = (
+            "every item must be right" if task.must_pass else "",
+            "" if task.floor is None else f"at least {task.floor:g}",
+            "" if task.max_regression is None else f"may lose at most {task.max_regression:g}",
+        )
+        return ", ".join((f"invariant ({task.scope or Scope.ADAPTER})", *filter(None, terms)))
     return f"traffic {task.share:g}, worth {words.amount(task.price)}"
 
 

@@ -6,8 +6,10 @@ import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from modelecology.api.decision import TakenLook
 from modelecology.api.ledger import Ledger
 from modelecology.api.meta import render_decimal
+from modelecology.api.population import Provable, SuiteLifeStatus
 from modelecology.api.specialist import Interval, Progress, Scorecard
 
 NONE = "-"
@@ -69,6 +71,8 @@ def ledger(spent: Ledger) -> str:
     if spent.gpu_seconds:
         parts.append(f"gpu {span(float(spent.gpu_seconds))}")
     parts.append(f"{spent.tokens:,} tokens")
+    if spent.resident_gib_hours:
+        parts.append(f"{amount(spent.resident_gib_hours)} GiB-hours resident")
     return f"{amount(spent.cost)} ({', '.join(parts)})"
 
 
@@ -85,6 +89,35 @@ def interval(value: Interval | None) -> str:
         return NONE
     digits = 2 if value.high - value.low >= 0.02 or value.high == value.low else 4
     return f"[{value.low:.{digits}f}, {value.high:.{digits}f}]"
+
+
+def look(told: TakenLook, *, opened: bool) -> str:
+    """Write a proof on the suite: what it was given and, where it is not being opened, what it told."""
+    text = (
+        f"level {told.level:.2g}, of {told.plan.looks} looks at this suite; "
+        f"disclosure {told.plan.disclosure}; more than {told.margin:+.3f} is asked against {told.incumbent}"
+    )
+    if opened:
+        return text
+    if not told.passed:
+        return f"{text}; not passed"
+    return f"{text}; passed in round {told.round} of {told.plan.rounds}"
+
+
+def suite_life(life: SuiteLifeStatus | None) -> str:
+    """Write a suite's budget: `2 looks taken, 1 passed, 8 left, the next at level 0.0027`."""
+    if life is None:
+        return NONE
+    taken = f"{life.looks} look{'' if life.looks == 1 else 's'} taken, {life.passes} passed, "
+    return f"{taken}{life.looks_left} left" + (
+        f", the next at level {life.next_level:.2g}" if life.looks_left else ": give it fresh items"
+    )
+
+
+def provable(task: Provable) -> str:
+    """Write what the next proof can find on a task."""
+    found = "can find nothing" if task.gain is None else f"finds {task.gain:+.3g} or more"
+    return f"the next proof {found} (n={task.units})"
 
 
 def progress(job: Progress) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from modelecology.api.reasons import Reason
@@ -13,7 +14,7 @@ from .judgement import decide_evaluating
 from .promotion import decide_shadow
 from .proposal import decide_pending
 from .residence import decide_live
-from .retirement import RETIRABLE, decide_deleted, decide_retired, retire
+from .retirement import RETIRABLE, decide_deleted, decide_retired, given, retire
 from .verdict import changed_premises, due, incumbent_changed, reason_of
 from .work import decide_training
 
@@ -37,6 +38,16 @@ def decide_sticky(situation: Situation) -> Verdict | Wait:
     return due(situation, Action.RECONSIDER, State.EVALUATING, Reason.PREMISES_CHANGED, message)
 
 
+def decide_quarantined(situation: Situation) -> Verdict | Wait:
+    """Wait for a person; one that is let out is evaluated again, and nothing of it is forgotten."""
+    by = given(situation.release, situation)
+    if not by:
+        return decide_stopped(situation)
+    message = f"{by} let it out of quarantine. It must earn its place again."
+    out = due(situation, Action.RELEASE, State.EVALUATING, Reason.RELEASED, message)
+    return replace(out, actor=by)
+
+
 def decide_stopped(situation: Situation) -> Verdict | Wait:
     """Wait for a person, or for other premises, with the reason of the verdict that led here."""
     record = situation.record
@@ -54,7 +65,7 @@ BY_STATE: Mapping[State, Callable[[Situation], Verdict | Wait]] = MappingProxyTy
         State.RETIRED: decide_retired,
         State.REJECTED: decide_sticky,
         State.SHELVED: decide_sticky,
-        State.QUARANTINED: decide_stopped,
+        State.QUARANTINED: decide_quarantined,
         State.FAILED: decide_stopped,
         State.DELETED: decide_deleted,
     }

@@ -62,7 +62,7 @@ def check(results: Results) -> None:
 
 def difference(candidate: Results, incumbent: Results, confidence: float) -> Difference:
     """Compare two models item by item; items of a cluster are one unit. Raises EvidenceError."""
-    pairs = _pairs(candidate, incumbent)
+    pairs = paired(candidate, incumbent)
     clusters: dict[str, list[float]] = defaultdict(list)
     for cluster, ours, theirs in pairs:
         clusters[cluster].append(ours - theirs)
@@ -90,7 +90,8 @@ def mean(results: Results, confidence: float) -> Mean:
     return Mean(float(units.mean()), of_mean(units, confidence, 0.0, 1.0), n)
 
 
-def _pairs(candidate: Results, incumbent: Results) -> list[tuple[str, float, float]]:
+def paired(candidate: Results, incumbent: Results) -> list[tuple[str, float, float]]:
+    """Pair two models' answers: cluster, candidate's score, incumbent's score. Raises EvidenceError."""
     check(candidate)
     check(incumbent)
     if candidate.task != incumbent.task:

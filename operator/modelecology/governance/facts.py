@@ -6,29 +6,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from modelecology.api.reasons import Reason
-from modelecology.api.vocabulary import Outcome, Role, Scope, State, Target
+from modelecology.api.vocabulary import Disclosure, Method, Outcome, Role, Scope, State, Target
 
 from .lifecycle import Transition
+from .looks import SuiteLife
 
 GENERALIST = "generalist"
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Resources spent; tokens are counted, the rest is in seconds."""
+    """Resources spent: seconds of work, tokens, and what was held times how long, in GiB-hours."""
 
     cpu_seconds: Decimal = Decimal(0)
     gpu_seconds: Decimal = Decimal(0)
     tokens: int = 0
+    resident_gib_hours: Decimal = Decimal(0)  # on the engines, all replicas together
+    stored_gib_hours: Decimal = Decimal(0)  # in the store, archived or not
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
             self.cpu_seconds + other.cpu_seconds,
             self.gpu_seconds + other.gpu_seconds,
             self.tokens + other.tokens,
+            self.resident_gib_hours + other.resident_gib_hours,
+            self.stored_gib_hours + other.stored_gib_hours,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What was charged at one moment, and to which specialist; "" is the population itself."""
+
+    time: datetime
+    specialist: str
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,9 @@ class Prices:
     gpu_hour: Decimal
     cpu_hour: Decimal
     gib_hour: Decimal
+    token_million: Decimal = Decimal(0)  # tokens that are served; those of jobs are in their hours
+    wait_hour: Decimal = Decimal(0)  # of requests that wait for their answer
+    stored_gib_hour: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,71 @@ class Budget:
     window: timedelta
     gpu_hours: Decimal | None
     cpu_hours: Decimal | None
+    specialist_gpu_hours: Decimal | None = None  # what one specialist may spend of it
+    specialist_cpu_hours: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRules:
+    """How evidence is weighed, and how a suite's budget of looks is spent; docs/evidence.md."""
+
+    method: Method = Method.SEQUENTIAL
+    disclosure: Disclosure = Disclosure.VERDICT
+    looks: int = 200
+    slices: int = 1
+    rounds: int = 4
+    grid: int = 20
+    screen: Fraction = Fraction(1, 4)
+    minimum_effect: float = 0.03
+    effect: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """How many units of a task a look has met."""
+
+    task: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookPlan:
+    """How looks at a suite are accounted for; the first look at a suite fixes it for the suite's life."""
+
+    alpha: str  # greatest chance of any false promotion in the suite's life, as a fraction such as 1/20
+    disclosure: Disclosure
+    looks: int
+    slices: int
+    rounds: int
+    grid: int
+    screen: str  # share of the units, as a fraction
+
+
+@dataclass(frozen=True, slots=True)
+class TakenLook:
+    """A proof on a suite: what it was given and, in the decision that ends it, what it told."""
+
+    suite: str
+    plan: LookPlan
+    method: Method
+    slice: int
+    level: float  # chance of a false pass that the look was given
+    margin: float  # what the mean difference on the claimed task has to exceed
+    incumbent: str  # served name of the route that it is compared with
+    passed: bool = False
+    round: int = 0  # the last one that was met; a pass tells it
+    lead: int | None = None
+    met: tuple[Met, ...] = ()  # told under Full alone
+    trial: str = ""  # key in the store of what was asked and answered
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Hard limits on a candidate itself; None is no limit."""
+
+    memory: int | None = None  # bytes of an adapter on an engine
+    latency: float | None = None  # seconds in which an answer comes
+    percentile: int = 90  # share of the answers that must come in time, in per cent
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +151,14 @@ class Policy:
     replicas: int
     retries: int
     manual: bool = False  # a person has the last word on every promotion
+    evidence: EvidenceRules = EvidenceRules()
+    misrouting: float = 0.0  # share of a specialist's requests that the generalist answers in its place
+    reevaluate_every: timedelta | None = None  # how often an evaluation is charged to a member's upkeep
+    memory: int | None = None  # bytes for all adapters on every engine; None is no limit
+    automatic_retirement: bool = False  # else a person accepts what is proposed
+    retirement_grace: timedelta = timedelta(hours=24)  # how long the cause of a retirement must hold
+    limits: Limits = Limits()
+    retire_by_point: bool = False  # a value below 0 retires by its point, else by its upper bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +170,9 @@ class SuiteTask:
     scope: Scope
     traffic: float
     worth: Decimal
-    max_regression: float
+    max_regression: float | None  # for an invariant: the loss against the generalist that is allowed
+    floor: float | None = None  # for an invariant: the mean score that is asked
+    must_pass: bool = False  # for an invariant: every single item
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +182,7 @@ class Item:
     id: str
     cluster: str
     score: float
+    seconds: float | None = None  # that the answer took, through an endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +208,26 @@ class Member:
     task: str
     quality: float  # mean score on its task, main split
     resident_bytes: int
+    low: float = 0.0  # bounds of the quality, each at the policy's confidence; 0 and 1 tell nothing
+    high: float = 1.0
+    over: str = ""  # whom it was compared with, item by item,
+    lead: Interval | None = None  # and by how much it was better
+    tokens: float = 0.0  # an answer of its task, as the evaluation took
+    seconds: float = 0.0  # the same, wall time
+    review: Cost = Cost()  # what evaluating it on its task and the invariants took
+    live_quality: Interval | None = None  # of what users got; None while nothing measures it
+    unviable_since: datetime | None = None  # since when its retirement is proposed
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All that may serve a task today, this revision included: what the portfolio weighs."""
+
+    generalist: tuple[Member, ...] = ()  # one a task that is measured; no resident bytes
+    members: tuple[Member, ...] = ()
+    candidate: Member | None = None  # this revision, where it is evaluated and not live
+    shadow_bytes: int = 0  # resident bytes of what is in shadow, without this revision
+    requests: Mapping[str, int] | None = None  # by task, as measured; None while nothing measures them
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +294,9 @@ class Evidence:
 
     baseline: Mapping[str, Results] = field(default_factory=dict)  # the generalist, main split
     incumbent: Results | None = None  # the route that serves the claim's task today, main split
-    candidate: Mapping[str, Results] = field(default_factory=dict)  # main split
+    screen: Mapping[str, Results] = field(default_factory=dict)  # the candidate, on what may be told
+    proof: Mapping[str, Results] = field(default_factory=dict)  # the candidate, on what decides
+    trial: str = ""  # key in the store of the course that these are of
     shadow: Results | None = None  # the candidate through the served endpoint, shadow split
     shadow_incumbent: Results | None = None  # the incumbent, shadow split
     digest: str | None = None  # over the keys of all of these
@@ -208,6 +324,15 @@ class RevisionRecord:
     evidence: str | None = None
     scorecard: Scorecard | None = None
     promoted_by: str = ""  # whose word led to its last promotion; the same word is not used twice
+    retired_for: str = ""  # reason of its last retirement
+    retired_by: str = ""  # whose word led to it
+    retired_at: datetime | None = None
+    restored_by: str = ""  # whose word took the last retirement back
+    quarantined_by: str = ""  # whose word, or whose proof, last took it out of service
+    released_by: str = ""  # whose word last let it out of quarantine
+    look: TakenLook | None = None  # the proof that is under way
+    proven: TakenLook | None = None  # the proof that it passed
+    pinned: str | None = None  # digest of the inputs of the decision that began its trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +388,14 @@ class Situation:
     failure: JobFailure | None = None
     residency: Residency | None = None
     approval: Approval | None = None
-    spent: Cost = Cost()  # in the budget's window, whole population
+    charges: tuple[Charge, ...] = ()  # in the budget's window, of the whole population
+    under_way: Cost = Cost()  # what trials of others will still take; no charge yet
     seconds_per_step: Decimal | None = None  # CPU-seconds, learned from earlier trainings
+    life: SuiteLife | None = None  # the looks at the suite so far; None before the first
+    standing: Standing | None = None  # None where the store cannot tell
+    acceptance: Approval | None = None  # a person's word that this revision may be retired
+    undoing: Approval | None = None  # a person's word that its retirement is taken back
+    release: Approval | None = None  # a person's word that it may leave quarantine
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +410,7 @@ class Verdict:
     scorecard: Scorecard | None = None
     cost: Cost = Cost()
     actor: str = ""  # the person who asked for it; empty where the operator decides by itself
+    look: TakenLook | None = None  # the proof that it opens or ends
 
 
 @dataclass(frozen=True, slots=True)

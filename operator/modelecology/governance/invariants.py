@@ -8,13 +8,14 @@ no evaluation of the candidate is needed for it. It passes, and the message says
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from modelecology.api.vocabulary import Outcome, Role, Scope
 
-from .evidence import EvidenceError, difference
-from .facts import GENERALIST, Check, Evidence, SuiteTask
+from .facts import GENERALIST, Check, Results, SuiteTask
 from .lifecycle import CheckName
+from .sequential import Answer
+from .trial import Inquiry, Measure
 
 
 def hard(tasks: Iterable[SuiteTask]) -> tuple[SuiteTask, ...]:
@@ -33,15 +34,23 @@ def check_name(invariant: str) -> str:
 
 
 def check_each(
-    tasks: Iterable[SuiteTask], claimed: str, evidence: Evidence, confidence: float
+    tasks: Iterable[SuiteTask],
+    claimed: str,
+    answers: Sequence[tuple[Inquiry, Answer]],
+    candidate: Mapping[str, Results],
+    baseline: Mapping[str, Results],
 ) -> tuple[Check, ...]:
-    """Check every invariant, also after one failed."""
+    """Check every invariant, also after one failed. Both results are on the items that were met."""
     all_tasks = tuple(tasks)
     wanted = measured(all_tasks, claimed)
-    return tuple(
-        _compare(task, evidence, confidence) if task in wanted else _unrouted(task, claimed)
-        for task in hard(all_tasks)
-    )
+    found = []
+    for task in hard(all_tasks):
+        if task in wanted:
+            own = [(q, a) for q, a in answers if q.task == task.name and q.measure is not Measure.GAIN]
+            found.append(_check(task, own, candidate.get(task.name), baseline.get(task.name)))
+        else:
+            found.append(_unrouted(task, claimed))
+    return tuple(found)
 
 
 def summary(checks: tuple[Check, ...]) -> Check:
@@ -69,37 +78,37 @@ def summary(checks: tuple[Check, ...]) -> Check:
     )
 
 
-def _compare(task: SuiteTask, evidence: Evidence, confidence: float) -> Check:
-    name = check_name(task.name)
-    limit = f"at most {task.max_regression:.2f} lost"
-    candidate, baseline = evidence.candidate.get(task.name), evidence.baseline.get(task.name)
-    if candidate is None or baseline is None:
-        who = "the candidate" if candidate is None else f"the {GENERALIST}"
-        return Check(name, Outcome.ERROR, "no results", limit, message=f"{task.name}: {who} has no results.")
-    try:
-        found = difference(candidate, baseline, confidence)
-    except EvidenceError as error:
-        return Check(name, Outcome.ERROR, "no comparison", limit, message=str(error))
-    if found.interval.low >= -task.max_regression:
-        outcome, end = Outcome.PASS, ""
-    elif found.interval.high < -task.max_regression:
+def limits(task: SuiteTask) -> str:
+    """Say what an invariant asks."""
+    asked = ["every item right"] if task.must_pass else []
+    asked += [f"at least {task.floor:.2f}"] if task.floor is not None else []
+    asked += [f"at most {task.max_regression:.2f} lost"] if task.max_regression is not None else []
+    return ", ".join(asked)
+
+
+def _check(
+    task: SuiteTask,
+    answers: Sequence[tuple[Inquiry, Answer]],
+    candidate: Results | None,
+    baseline: Results | None,
+) -> Check:
+    outcomes = [answer.outcome for _, answer in answers]
+    if Outcome.FAIL in outcomes:
         outcome, end = Outcome.FAIL, ""
+    elif Outcome.INCONCLUSIVE in outcomes:
+        outcome, end = Outcome.INCONCLUSIVE, " That is not proven yet."
     else:
-        outcome = Outcome.INCONCLUSIVE
-        end = f" The loss may be as much as {-found.interval.low:.2f}: not proven. Give the suite more items."
+        outcome, end = Outcome.PASS, ""
+    ours, theirs = (results.mean if results is not None else 0.0 for results in (candidate, baseline))
+    items = len(candidate.items) if candidate is not None else 0
+    lost = next((answer for inquiry, answer in answers if inquiry.measure is Measure.LOSS), None)
+    observed = f"{ours:.2f} against {theirs:.2f}"
     message = (
-        f"{task.name}: {candidate.mean:.2f} against the {GENERALIST}'s {baseline.mean:.2f}; "
-        f"at most {task.max_regression:.2f} may be lost; {found.n} items.{end}"
+        f"{task.name}: {ours:.2f} against the {GENERALIST}'s {theirs:.2f}; asked: {limits(task)}; "
+        f"{items} items.{end}"
     )
-    return Check(
-        name,
-        outcome,
-        observed=f"{candidate.mean:.2f} against {baseline.mean:.2f}",
-        limit=limit,
-        interval=found.interval,
-        n=found.n,
-        message=message,
-    )
+    interval = lost.interval if lost is not None else None
+    return Check(check_name(task.name), outcome, observed, limits(task), interval, items, message)
 
 
 def _unrouted(task: SuiteTask, claimed: str) -> Check:
@@ -107,7 +116,7 @@ def _unrouted(task: SuiteTask, claimed: str) -> Check:
         check_name(task.name),
         Outcome.PASS,
         observed="not routed to the candidate",
-        limit=f"at most {task.max_regression:.2f} lost",
+        limit=limits(task),
         message=(
             f"{task.name}: its requests are not routed to a specialist for {claimed}; "
             f"the {GENERALIST} still answers them, so nothing is lost."

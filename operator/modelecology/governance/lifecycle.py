@@ -24,11 +24,13 @@ class CheckName(StrEnum):
     INVARIANTS = "HardInvariants"
     GAIN = "PortfolioGain"
     CAPACITY = "CapacityFree"
+    PROOF = "ProofPassed"
     FINGERPRINT = "ServedFingerprint"
     SCORED = "ShadowScored"
     SERVED_GAIN = "ServedGain"
     APPROVED = "Approved"
     UNDO = "WithinUndoWindow"
+    VIABLE = "StillViable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,17 @@ class Transition:
 
 PROPOSAL = (CheckName.RANK, CheckName.GAP, CheckName.EXPECTED_GAIN, CheckName.BUDGET)
 # Invariants come first: they are never traded, so no gain is looked at before them.
-JUDGEMENT = (CheckName.EVIDENCE, CheckName.INVARIANTS, CheckName.GAIN, CheckName.CAPACITY)
-PROMOTION = (CheckName.FINGERPRINT, CheckName.SCORED, CheckName.SERVED_GAIN, CheckName.GAIN)
+SCREEN = (CheckName.EVIDENCE, CheckName.INVARIANTS, CheckName.GAIN, CheckName.CAPACITY)
+# The proof answers the same questions; what is told of it depends on the disclosure.
+PROOF = (CheckName.PROOF,)
+JUDGEMENT = (CheckName.EVIDENCE, CheckName.INVARIANTS, CheckName.GAIN, CheckName.PROOF)
+PROMOTION = (
+    CheckName.FINGERPRINT,
+    CheckName.SCORED,
+    CheckName.INVARIANTS,  # the latency, which only the endpoint shows
+    CheckName.SERVED_GAIN,
+    CheckName.GAIN,
+)
 
 # Causes outside the job: it is tried again for as long as they last, and they do not use up its attempts.
 PASSING = (
@@ -80,6 +91,15 @@ JOB_ENDS = (
     Reason.INTERNAL_ERROR,
 )
 
+# Why evidence takes a live revision out of service.
+CAUSES = (
+    Reason.CONTRACT_WITHDRAWN,
+    Reason.UNUSED,
+    Reason.QUALITY_DRIFTED,
+    Reason.DOMINATED,
+    Reason.NEGATIVE_VALUE,
+)
+
 UNDECIDED = (State.PENDING, State.TRAINING, State.EVALUATING, State.SHADOW)
 STICKY = (State.REJECTED, State.SHELVED)
 STOPPED = (State.REJECTED, State.SHELVED, State.QUARANTINED, State.FAILED)
@@ -104,7 +124,8 @@ def _table() -> tuple[Transition, ...]:
             (Reason.ARTIFACT_COMMITTED, Reason.ARTIFACT_ADOPTED),
             (CheckName.SOUND,),
         ),
-        Transition(Action.ADMIT, State.EVALUATING, State.SHADOW, (Reason.GAIN_PROVEN,), JUDGEMENT),
+        Transition(Action.PROVE, State.EVALUATING, State.EVALUATING, (Reason.SCREEN_SURVIVED,), SCREEN),
+        Transition(Action.ADMIT, State.EVALUATING, State.SHADOW, (Reason.GAIN_PROVEN,), PROOF),
         Transition(
             Action.REJECT, State.EVALUATING, State.REJECTED, (Reason.HARD_INVARIANT_FAILURE,), JUDGEMENT
         ),
@@ -112,7 +133,7 @@ def _table() -> tuple[Transition, ...]:
             Action.SHELVE,
             State.EVALUATING,
             State.SHELVED,
-            (Reason.GAIN_DOES_NOT_REPAY, Reason.INSUFFICIENT_EVIDENCE),
+            (Reason.GAIN_DOES_NOT_REPAY, Reason.PROOF_NOT_PASSED, Reason.INSUFFICIENT_EVIDENCE),
             JUDGEMENT,
         ),
         Transition(
@@ -123,7 +144,13 @@ def _table() -> tuple[Transition, ...]:
             PROMOTION,
             manual=(CheckName.APPROVED,),
         ),
-        Transition(Action.REJECT, State.SHADOW, State.REJECTED, (Reason.SERVED_SCORE_REFUTED,), PROMOTION),
+        Transition(
+            Action.REJECT,
+            State.SHADOW,
+            State.REJECTED,
+            (Reason.HARD_INVARIANT_FAILURE, Reason.SERVED_SCORE_REFUTED),
+            PROMOTION,
+        ),
         Transition(
             Action.SHELVE,
             State.SHADOW,
@@ -135,13 +162,18 @@ def _table() -> tuple[Transition, ...]:
             Action.RESTORE,
             State.RETIRED,
             State.LIVE,
-            (Reason.RESTORED,),
+            (Reason.RESTORED, Reason.ROLLED_BACK),
             (CheckName.UNDO, CheckName.CAPACITY),
         ),
         Transition(Action.RESTORE, State.RETIRED, State.PENDING, (Reason.RESTORED,)),
         Transition(Action.RESTORE, State.DELETED, State.PENDING, (Reason.RESTORED,)),
+        # The cause of a retirement is recorded when it is first seen, and when it is gone.
+        Transition(Action.HOLD, State.LIVE, State.LIVE, (*CAUSES, Reason.STILL_VIABLE), (CheckName.VIABLE,)),
         Transition(
-            Action.RETIRE, State.LIVE, State.RETIRED, (Reason.RETIREMENT_REQUESTED, Reason.SUPERSEDED)
+            Action.RETIRE,
+            State.LIVE,
+            State.RETIRED,
+            (Reason.RETIREMENT_REQUESTED, Reason.SUPERSEDED, *CAUSES),
         ),
         Transition(Action.DELETE, State.RETIRED, State.DELETED, (Reason.UNDO_WINDOW_CLOSED, Reason.DELETED)),
         Transition(Action.DELETE, State.LIVE, State.DELETED, (Reason.DELETED,)),
@@ -162,10 +194,11 @@ def _table() -> tuple[Transition, ...]:
                 Action.QUARANTINE,
                 state,
                 State.QUARANTINED,
-                (Reason.FINGERPRINT_MISMATCH,),
+                (Reason.FINGERPRINT_MISMATCH, Reason.QUARANTINE_REQUESTED),
                 (CheckName.FINGERPRINT,),
             )
         )
+    own.append(Transition(Action.RELEASE, State.QUARANTINED, State.EVALUATING, (Reason.RELEASED,)))
     for state in (*UNDECIDED, *STOPPED):
         own.append(
             Transition(Action.RETIRE, state, State.RETIRED, (Reason.RETIREMENT_REQUESTED, Reason.SUPERSEDED))

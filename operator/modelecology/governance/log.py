@@ -13,12 +13,19 @@ from enum import Enum
 from typing import Any
 
 from modelecology.api.reasons import Reason
-from modelecology.api.vocabulary import Action, Disclosure, Outcome, State
+from modelecology.api.vocabulary import Action, Outcome, State
 
-from .facts import Check, Cost, RevisionRecord, Scorecard
+from .book import Account, Book, Spent
+from .facts import Check, RevisionRecord, Scorecard, TakenLook
 from .lifecycle import RESIDENT, UNDECIDED, transition
+from .lives import closed, opened
+from .looks import BudgetSpent, SuiteLife
 
 GENESIS = "sha256:" + "0" * 64
+
+_BEGINNINGS = (Action.PROPOSE, Action.RECONSIDER, Action.RELEASE)  # of trials
+
+Lives = Mapping[str, SuiteLife]
 
 
 class LogBroken(Exception):
@@ -55,63 +62,6 @@ class Premises:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """What was spent on the subject since its last entry, with its price."""
-
-    cpu_seconds: Decimal = Decimal(0)
-    gpu_seconds: Decimal = Decimal(0)
-    tokens: int = 0
-    cost: Decimal = Decimal(0)
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            self.cpu_seconds + other.cpu_seconds,
-            self.gpu_seconds + other.gpu_seconds,
-            self.tokens + other.tokens,
-            self.cost + other.cost,
-        )
-
-    @property
-    def resources(self) -> Cost:
-        """The resources without their price."""
-        return Cost(self.cpu_seconds, self.gpu_seconds, self.tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Met:
-    """How many units of a task a look has met."""
-
-    task: str
-    units: int
-
-
-@dataclass(frozen=True, slots=True)
-class LookPlan:
-    """How looks at a suite are accounted for; the first look at a suite fixes it for the suite's life."""
-
-    alpha: str  # greatest chance of any false promotion in the suite's life, as a fraction such as 1/20
-    disclosure: Disclosure
-    looks: int
-    slices: int
-    rounds: int
-    grid: int
-    screen: str  # share of the units, as a fraction
-
-
-@dataclass(frozen=True, slots=True)
-class TakenLook:
-    """What a decision told of a proof on a suite."""
-
-    suite: str
-    plan: LookPlan
-    level: float  # chance of a false pass that this look was given
-    passed: bool
-    round: int  # the last one that was met, from 1; a pass tells it
-    lead: int | None = None
-    met: tuple[Met, ...] = ()  # told under Full alone
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """One decision of a population."""
 
@@ -130,8 +80,9 @@ class Entry:
     checks: tuple[Check, ...] = ()
     scorecard: Scorecard | None = None
     premises: Premises = Premises()
-    cost: Spent = Spent()
+    cost: Spent = field(default_factory=Spent)
     look: TakenLook | None = None
+    account: Account | None = None
     digest: str = ""
 
 
@@ -159,11 +110,16 @@ def _plain(value: object) -> Any:
     return value
 
 
+def body_of(entry: Entry) -> dict[str, Any]:
+    """Give an entry without its own digest as plain JSON; what is absent is left out."""
+    body: dict[str, Any] = _plain(entry)
+    del body["digest"]
+    return body
+
+
 def canonical(entry: Entry) -> bytes:
     """Write an entry without its own digest as compact JSON with sorted keys, in UTF-8."""
-    body = _plain(entry)
-    del body["digest"]
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(body_of(entry), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def digest_of(entry: Entry) -> str:
@@ -185,7 +141,7 @@ class SpecialistRecord:
     revisions: Mapping[str, RevisionRecord] = field(default_factory=dict)
     live: str | None = None
     previous: str | None = None
-    spent: Spent = Spent()
+    spent: Spent = field(default_factory=Spent)
     last: Entry | None = None
     retried_by: str = ""  # who asked for the last retry; the same request is not served twice
 
@@ -202,13 +158,10 @@ class LogState:
     sequence: int = 0
     digest: str = GENESIS
     specialists: Mapping[str, SpecialistRecord] = field(default_factory=dict)
-    charges: tuple[tuple[datetime, Cost], ...] = ()
-    spent: Spent = Spent()
+    book: Book = field(default_factory=Book)
+    spent: Spent = field(default_factory=Spent)
     made: frozenset[str] = frozenset()  # keys of artifacts that some revision has taken over and paid for
-
-    def spent_since(self, start: datetime) -> Cost:
-        """Sum what was charged at or after a moment."""
-        return sum((cost for time, cost in self.charges if time >= start), Cost())
+    lives: Lives = field(default_factory=dict)  # by suite digest
 
 
 def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: str) -> RevisionRecord:
@@ -228,14 +181,48 @@ def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: st
         excused=_excused(known, entry) if retried else 0,
         previous=entry.from_state if moved else known.previous,
         tries=known.tries + 1
-        if entry.action in (Action.RETRY, Action.RECONSIDER, Action.RESTORE)
+        if entry.action in (Action.RETRY, Action.RECONSIDER, Action.RESTORE, Action.RELEASE)
         else known.tries,
         policy=entry.premises.policy or known.policy,
         suite=entry.premises.suite or known.suite,
         evidence=entry.premises.evidence or known.evidence,
         scorecard=entry.scorecard or known.scorecard,
         promoted_by=entry.actor if entry.action is Action.PROMOTE else known.promoted_by,
+        look=_look_after(known, entry),
+        pinned=entry.premises.inputs if entry.action in _BEGINNINGS else known.pinned,
+        proven=entry.look if entry.look and entry.look.passed else _still_proven(known, entry),
+        retired_for=entry.reason if entry.action is Action.RETIRE else known.retired_for,
+        retired_by=entry.actor if entry.action is Action.RETIRE else known.retired_by,
+        retired_at=entry.time if entry.action is Action.RETIRE else known.retired_at,
+        restored_by=entry.actor if entry.action is Action.RESTORE else known.restored_by,
+        quarantined_by=entry.actor if entry.action is Action.QUARANTINE else known.quarantined_by,
+        released_by=entry.actor if entry.action is Action.RELEASE else known.released_by,
     )
+
+
+def _look_after(known: RevisionRecord, entry: Entry) -> TakenLook | None:
+    if entry.action is Action.PROVE:
+        return entry.look
+    return known.look if entry.to is State.EVALUATING is entry.from_state else None
+
+
+def _still_proven(known: RevisionRecord, entry: Entry) -> TakenLook | None:
+    return None if entry.to in (State.PENDING, State.TRAINING, State.EVALUATING) else known.proven
+
+
+def _lives_after(lives: Lives, old: RevisionRecord | None, entry: Entry) -> Lives:
+    """Take into account what an entry opens or tells of a suite. Raises LogBroken."""
+    who = f"{entry.subject.uid}/{entry.subject.revision}"
+    opens = entry.action is Action.PROVE
+    look = old.look if old is not None else None
+    if look is not None and (opens or entry.to is not State.EVALUATING):
+        lives = closed(lives, who, look, None if opens else entry.look)
+    if opens and entry.look is not None:
+        try:
+            lives = opened(lives, who, entry.look)
+        except BudgetSpent as error:
+            raise LogBroken(f"decision {entry.sequence} takes a look that is not there: {error}") from error
+    return lives
 
 
 def _excused(known: RevisionRecord, entry: Entry) -> int:
@@ -250,6 +237,10 @@ def served_name(specialist: str, revision: str) -> str:
 
 def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecord:
     revision = entry.subject.revision
+    if record.name != entry.subject.specialist:
+        raise LogBroken(
+            f"decision {entry.sequence} calls {record.uid} {entry.subject.specialist}, but it is {record.name}"
+        )
     old = record.revisions.get(revision)
     if old is not None and old.state is not entry.from_state:
         raise LogBroken(
@@ -294,22 +285,23 @@ def apply(state: LogState, entry: Entry) -> LogState:
         raise LogBroken(f"decision {entry.sequence}: {error}") from error
     uid = entry.subject.uid
     record = state.specialists.get(uid) or SpecialistRecord(entry.subject.specialist, uid)
-    charge = entry.cost.resources
-    charges = state.charges if charge == Cost() else (*state.charges, (entry.time, charge))
     specialists = {**state.specialists, uid: _specialist_after(record, entry)}
+    shared = entry.account.population if entry.account else None
     return LogState(
         sequence=entry.sequence,
         digest=entry.digest,
         specialists=specialists,
-        charges=charges,
-        spent=state.spent + entry.cost,
+        book=state.book.after(entry),
+        spent=state.spent + entry.cost + (shared or Spent()),
         made=_made_after(state, specialists, entry),
+        lives=_lives_after(state.lives, record.revisions.get(entry.subject.revision), entry),
     )
 
 
 def _made_after(state: LogState, specialists: Mapping[str, SpecialistRecord], entry: Entry) -> frozenset[str]:
     key = entry.subject.key
-    if entry.action is Action.EVALUATE:
+    # One that no evaluation follows was paid for all the same, if its key is among what the cost includes.
+    if entry.action is Action.EVALUATE or (entry.account is not None and key in entry.account.results):
         return state.made | {key}
     if entry.to is State.DELETED and key in state.made:
         records = (r for s in specialists.values() for r in s.revisions.values())

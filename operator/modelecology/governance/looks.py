@@ -10,17 +10,11 @@ are made from. docs/evidence.md has the argument and bench/verdicts.py the adver
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from statistics import NormalDist
-
-import numpy as np
 
 from modelecology.api.vocabulary import Disclosure
-
-from .sequential import PRIOR, STAKES
 
 
 class BudgetSpent(ValueError):
@@ -39,12 +33,11 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
-    """What a suite should be able to prove; it says when a budget counts as spent, and judges nothing."""
+class OpenLook:
+    """A proof under way: whose, and the part of its run's level that was set aside for what it tells."""
 
-    effect: float = 0.05  # true mean difference above the margin
-    changed: float = 0.2  # share of the answers in which candidate and incumbent differ
-    power: float = 0.8
+    who: str
+    part: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +59,51 @@ class SuiteLife:
     begun: int = 0  # looks at this slice until something was told for the last time
     silent: int = 0  # looks since then
     spent: Mapping[str, int] = field(default_factory=dict)  # Full: units met, by task
+    under_way: tuple[OpenLook, ...] = ()
 
     def next_level(self) -> Fraction:
         """Give the greatest chance of a false pass that the next proof may have; 0 when no look is left."""
         return self.alpha / self.slices * self._part()
 
     def after(self, look: Look) -> SuiteLife:
-        """Count a look. Raises BudgetSpent where next_level is 0."""
-        part = self._part()
-        if part == 0:
+        """Count a look from its beginning to its end. Raises BudgetSpent where next_level is 0."""
+        return self.opened("").closed("", look)
+
+    def opened(self, who: str) -> SuiteLife:
+        """Spend the next look, whatever becomes of it. Raises BudgetSpent where next_level is 0."""
+        if self._part() == 0:
             raise BudgetSpent(
                 f"All {self.horizon} looks are spent. Give the suite fresh items, as a new suite."
             )
-        told = self._told(look)
+        return replace(self._with(who), looks=self.looks + 1)
+
+    def closed(self, who: str, look: Look) -> SuiteLife:
+        """End a look with what it told; one that broke off told nothing and did not pass."""
+        opened = next((each for each in self.under_way if each.who == who), None)
+        left = tuple(each for each in self.under_way if each is not opened)
         met = {t: self.spent.get(t, 0) + look.met.get(t, 0) for t in {**self.spent, **look.met}}
-        return replace(
+        ended = replace(
             self,
-            looks=self.looks + 1,
             passes=self.passes + look.passed,
             spent=met if self.disclosure is Disclosure.FULL else self.spent,
-            # What was told begins a run of its own, which may risk as much as the look itself might.
-            best=(0 if look.passed else look.lead or 0) if told else self.best,
-            share=part / told if told else self.share,
-            begun=self.begun + self.silent + 1 if told else self.begun,
-            silent=0 if told else self.silent + 1,
+            under_way=left,
         )
+        told = self._told(look)
+        if opened is None or not told:
+            return ended
+        # What was told begins a run of its own, which may risk as much as the look itself might. Whoever is
+        # under way may still pass after it, at any time: they are the run's first looks, whenever they end.
+        run = replace(
+            ended,
+            best=0 if look.passed else look.lead or 0,
+            share=opened.part / told,
+            begun=self.begun + self.silent - len(left),
+            silent=0,
+            under_way=(),
+        )
+        for each in left:
+            run = run._with(each.who)
+        return run
 
     def fresh_slice(self) -> SuiteLife:
         """Go on with the next slice, of which nothing was told yet. Raises BudgetSpent after the last."""
@@ -98,7 +111,8 @@ class SuiteLife:
             raise BudgetSpent(
                 f"All {self.slices} slices are used. Give the suite fresh items, as a new suite."
             )
-        return replace(self, slice=self.slice + 1, best=0, share=Fraction(1), begun=0, silent=0)
+        # What is under way on the old slice will tell nothing of the units of the new one.
+        return replace(self, slice=self.slice + 1, best=0, share=Fraction(1), begun=0, silent=0, under_way=())
 
     def screened(self, units: int) -> range:
         """Say which units of a task, in the suite's order, are the screen."""
@@ -117,9 +131,9 @@ class SuiteLife:
         steps = math.floor(mean * self.grid)
         return steps if self.disclosure is Disclosure.ROUNDED and steps > self.best else None
 
-    def exhausted(self, task: str, units: int, aim: Aim) -> bool:
-        """Say whether the proof has too few units for the aim, at the level of the next look."""
-        return units_needed(self.next_level(), aim) > len(self.proof(task, units))
+    def _with(self, who: str) -> SuiteLife:
+        look = OpenLook(who, self._part())
+        return replace(self, silent=self.silent + 1, under_way=(*self.under_way, look))
 
     def _part(self) -> Fraction:
         left = self.horizon - self.begun
@@ -139,41 +153,3 @@ class SuiteLife:
         if look.passed:
             return self.stops * (leads + 1)
         return leads if look.lead is not None else 0
-
-
-def units_needed(level: Fraction, aim: Aim) -> float:
-    """Estimate how many units prove the aim at a level; infinite at level 0.
-
-    It plans and judges nothing: the wealth of the best single stake, its logarithm taken as normal.
-    """
-    if level == 0:
-        return math.inf
-    up, down = (aim.changed + aim.effect) / 2, (aim.changed - aim.effect) / 2
-    won, lost = np.log1p(STAKES), np.log1p(-STAKES)
-    growth = up * won + down * lost
-    spread = NormalDist().inv_cdf(aim.power) * np.sqrt(up * won**2 + down * lost**2 - growth**2)
-    goal = math.log(level.denominator) - math.log(level.numerator) - np.log(PRIOR)
-    grows = growth > 0
-    root = spread + np.sqrt(spread**2 + 4 * np.where(grows, growth, 1.0) * goal)
-    return float(np.min((root[grows] / (2 * growth[grows])) ** 2, initial=math.inf))
-
-
-def looks_bought(life: SuiteLife, task: str, units: int, aim: Aim) -> int:
-    """Count the looks that so many units buy from here on, if none of them tells more than it must."""
-    bought = 0
-    while not life.exhausted(task, units, aim):
-        needed = math.ceil(units_needed(life.next_level(), aim))
-        life = life.after(Look(passed=False, met={task: needed}))
-        bought += 1
-    return bought
-
-
-def units_for(life: SuiteLife, task: str, looks: int, aim: Aim) -> int:
-    """Count the fresh units, as a new suite, that buy so many looks. Raises BudgetSpent above the horizon."""
-    new = replace(life, slice=1, looks=0, passes=0, best=0, share=Fraction(1), begun=0, silent=0, spent={})
-    if looks > new.horizon:
-        raise BudgetSpent(f"{looks} looks are more than the {new.horizon} that the policy plans for.")
-    most = 1
-    while looks_bought(new, task, most, aim) < looks:
-        most *= 2
-    return bisect_left(range(most), looks, key=lambda units: looks_bought(new, task, units, aim))

@@ -9,13 +9,27 @@ from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .approval import awaiting, check_approval
-from .evidence import Difference
-from .facts import Check, Cost, Residency, Situation, Verdict, Wait
-from .judgement import check_gain, compare, scorecard
+from .courses import gain_margin
+from .evidence import Difference, EvidenceError, difference
+from .facts import Check, Cost, Residency, Results, Situation, Verdict, Wait
+from .invariants import summary
 from .lifecycle import PASSING, CheckName
+from .limits import check_latency
 from .residence import check_fingerprint, settle
-from .verdict import changed_premises, claimed_task, clip, confidently, due, named, span, task_missing
+from .verdict import (
+    changed_premises,
+    claimed_task,
+    clip,
+    confidently,
+    due,
+    incumbent_changed,
+    named,
+    span,
+    task_missing,
+)
 from .work import at_work
+
+TOLERANCE = 1e-6  # of a margin
 
 
 def decide_shadow(situation: Situation) -> Verdict | Wait:
@@ -25,21 +39,35 @@ def decide_shadow(situation: Situation) -> Verdict | Wait:
     proved = settle(situation)
     if isinstance(proved, Verdict):
         return proved
-    if "suite" in changed_premises(situation):
-        # Its invariants were judged on another suite, and here nobody looks at them again.
-        message = "The suite changed while it was in shadow; the verdict that led here is taken again."
+    changed = _changed_proof(situation)
+    if changed:
+        # Its gain and its invariants were proven against something else, and here nobody proves them again.
+        message = f"The {changed} changed while it was in shadow; the verdict that led here is taken again."
         return due(situation, Action.RECONSIDER, State.EVALUATING, Reason.PREMISES_CHANGED, message)
     if isinstance(proved, Wait):
         return _unproved(situation, proved)
-    evidence, task = situation.evidence, situation.claim.task
+    evidence = situation.evidence
     if evidence.shadow is None or evidence.shadow_incumbent is None:
         return _unscored(situation, proved)
-    if task not in evidence.candidate or evidence.incumbent is None:
-        return at_work(
-            situation,
-            Wait(Reason.BASELINE_RUNNING, f"The route that serves {task} today is being evaluated."),
-        )
     return _judge(situation, proved)
+
+
+def _changed_proof(situation: Situation) -> str:
+    """Name what its proof rests on and is another by now; empty where the proof still counts."""
+    proven = situation.record.proven
+    if "suite" in changed_premises(situation) or proven is None or proven.suite != situation.suite_digest:
+        return "suite"
+    return "incumbent" if incumbent_changed(situation) else ""
+
+
+def compare(candidate: Results | None, incumbent: Results | None, confidence: float) -> Difference | str:
+    """Compare, or say in words why the evidence cannot be compared."""
+    if candidate is None or incumbent is None:
+        return "The results are not there."
+    try:
+        return difference(candidate, incumbent, confidence)
+    except EvidenceError as error:
+        return str(error)
 
 
 def check_scored(situation: Situation) -> Check:
@@ -86,6 +114,26 @@ def check_served_gain(situation: Situation, found: Difference | str) -> Check:
     )
     return Check(
         CheckName.SERVED_GAIN, outcome, f"{found.mean:+.2f}", limit, found.interval, found.n, message
+    )
+
+
+def check_still_repays(situation: Situation) -> Check:
+    """Check that the gain that was proven still repays, with the members, prices and traffic of today."""
+    proven = situation.record.proven
+    least = proven.margin if proven is not None else -1.0
+    try:
+        margin = gain_margin(situation)
+    except EvidenceError as error:
+        return Check(
+            CheckName.GAIN, Outcome.ERROR, "no margin", f"more than {least:+.3f}", message=str(error)
+        )
+    # The margin was solved for from the same line, so equal premises give equal margins but for rounding.
+    outcome = Outcome.PASS if margin <= least + TOLERANCE else Outcome.INCONCLUSIVE
+    message = (
+        f"{situation.claim.task}: a gain of more than {least:+.3f} was proven; today {margin:+.3f} repays."
+    )
+    return Check(
+        CheckName.GAIN, outcome, f"more than {least:+.3f}", f"more than {margin:+.3f}", message=message
     )
 
 
@@ -137,26 +185,36 @@ def _shelve_late(situation: Situation, proved: Check, message: str, lost: Cost |
     return replace(ended, cost=ended.cost + lost) if lost else ended
 
 
-def _chain(situation: Situation, proved: Check) -> tuple[Check, Check, Check, Check]:
-    evidence, policy, task = situation.evidence, situation.policy, situation.claim.task
+def _chain(situation: Situation, proved: Check) -> tuple[Check, ...]:
+    evidence, policy = situation.evidence, situation.policy
+    latency = check_latency(policy.limits, evidence.shadow, policy.confidence)
+    limits = (latency,) if latency is not None else ()
     return (
         proved,
         check_scored(situation),
+        summary(limits),
+        *limits,
         check_served_gain(situation, compare(evidence.shadow, evidence.shadow_incumbent, policy.confidence)),
-        check_gain(situation, compare(evidence.candidate.get(task), evidence.incumbent, policy.confidence)),
+        check_still_repays(situation),
     )
 
 
 def _judge(situation: Situation, proved: Check) -> Verdict | Wait:
     checks = _chain(situation, proved)
-    _, scored, served, gain = checks
+    _, scored, limits, *_, served, gain = checks
     shadow = situation.evidence.shadow
     answered = shadow is not None and bool(shadow.items)
-    if gain.outcome is Outcome.ERROR or (served.outcome is Outcome.ERROR and answered):
-        broken = gain if gain.outcome is Outcome.ERROR else served
-        return _end(
-            situation, checks, Action.FAIL, State.FAILED, Reason.EVIDENCE_ERROR, broken.message, Outcome.ERROR
-        )
+    broken = next((c for c in (gain, served) if c.outcome is Outcome.ERROR and (c is gain or answered)), None)
+    if broken is not None:
+        reason = Reason.EVIDENCE_ERROR
+        return _end(situation, checks, Action.FAIL, State.FAILED, reason, broken.message, Outcome.ERROR)
+    if limits.outcome is Outcome.ERROR:
+        reason = Reason.EVIDENCE_ERROR
+        return _end(situation, checks, Action.FAIL, State.FAILED, reason, limits.message, Outcome.ERROR)
+    if limits.outcome is Outcome.FAIL:
+        message = f"Hard invariant failure. {limits.message}"
+        reason = Reason.HARD_INVARIANT_FAILURE
+        return _end(situation, checks, Action.REJECT, State.REJECTED, reason, message, Outcome.FAIL)
     if scored.outcome is not Outcome.PASS:
         message = f"Insufficient evidence through the endpoint. {scored.message}"
         return _end(situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message)
@@ -171,8 +229,9 @@ def _judge(situation: Situation, proved: Check) -> Verdict | Wait:
             message,
             Outcome.FAIL,
         )
-    if served.outcome is not Outcome.PASS:
-        message = f"Insufficient evidence through the endpoint. {served.message}"
+    unproven = next((c for c in (limits, served) if c.outcome is not Outcome.PASS), None)
+    if unproven is not None:
+        message = f"Insufficient evidence through the endpoint. {unproven.message}"
         return _end(situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message)
     if gain.outcome is not Outcome.PASS:
         message = f"The portfolio's gain does not repay its cost. {gain.message}"
@@ -206,8 +265,6 @@ def _end(
     message: str,
     outcome: Outcome = Outcome.INCONCLUSIVE,
 ) -> Verdict:
-    evidence, policy, task = situation.evidence, situation.policy, situation.claim.task
-    found = compare(evidence.candidate.get(task), evidence.incumbent, policy.confidence)
     return due(
         situation,
         action,
@@ -216,5 +273,5 @@ def _end(
         message,
         outcome=outcome,
         checks=checks,
-        scorecard=scorecard(situation, found),
+        scorecard=situation.record.scorecard,
     )

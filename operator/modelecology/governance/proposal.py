@@ -7,10 +7,12 @@ from datetime import timedelta
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, Role, State
 
+from .courses import next_look, sealed, told_evidence
 from .evidence import EvidenceError, mean
+from .exhaustion import exhausted
 from .facts import Check, Cost, Interval, Results, Situation, Verdict, Wait
 from .invariants import measured
-from .ledger import expected_cost, price, within_budget
+from .ledger import BudgetCheck, expected_cost, price, within_budget
 from .lifecycle import CheckName
 from .portfolio import expected_gain
 from .verdict import (
@@ -26,7 +28,7 @@ from .verdict import (
     task_missing,
 )
 
-BUDGET_LOOK = timedelta(hours=1)  # how often a parked proposal looks whether the window moved
+BUDGET_LOOK = timedelta(hours=1)  # where no moment is known: the end of a trial, or an edit, comes first
 
 
 def decide_pending(situation: Situation) -> Verdict | Wait:
@@ -45,29 +47,33 @@ def decide_pending(situation: Situation) -> Verdict | Wait:
         return Wait(
             Reason.RANK_ABOVE_CAPACITY, f"{rank.message} {Reason.RANK_ABOVE_CAPACITY.remedy}", checks=(rank,)
         )
-    evidence = situation.evidence
-    if evidence.incumbent is None or task.name not in evidence.baseline:
+    try:
+        against, told = sealed(situation), told_evidence(situation)
+    except EvidenceError as error:
+        return Wait(Reason.EVIDENCE_ERROR, clip(str(error)), checks=(rank,))
+    incumbent = told.evidence.incumbent
+    if against is None or incumbent is None:
         return _baseline(situation)
     cost = trial_cost(situation)
+    found = look_at_budget(situation, cost)
     checks = (
         rank,
-        check_gap(situation, evidence.incumbent),
-        check_expected_gain(situation, evidence.incumbent, cost),
-        check_budget(situation, cost),
+        check_gap(told, incumbent),
+        check_expected_gain(told, incumbent, cost),
+        check_budget(found),
     )
     _, gap, gain, budget = checks
-    if gap.outcome is Outcome.ERROR:
-        return Wait(Reason.EVIDENCE_ERROR, clip(gap.message), checks=checks)
     if gap.outcome is not Outcome.PASS:
         message = f"Insufficient evidence of a gap; nothing is trained. {gap.message}"
         return _hold(situation, Reason.INSUFFICIENT_EVIDENCE, message, gap.outcome, checks)
     if gain.outcome is not Outcome.PASS:
         message = f"The portfolio's gain would not repay the trial; nothing is trained. {gain.message}"
         return _hold(situation, Reason.GAIN_DOES_NOT_REPAY, message, gain.outcome, checks)
+    if next_look(situation, against) is None:
+        return exhausted(situation, checks)
     if budget.outcome is not Outcome.PASS:
-        return Wait(
-            Reason.BUDGET_SPENT, clip(budget.message), until=situation.now + BUDGET_LOOK, checks=checks
-        )
+        until = found.moment or situation.now + BUDGET_LOOK
+        return Wait(Reason.BUDGET_SPENT, clip(budget.message), until=until, checks=checks)
     message = f"{gap.message} {gain.message}"
     return due(situation, Action.PROPOSE, State.TRAINING, Reason.GAP_PROVEN, message, checks=checks)
 
@@ -94,13 +100,13 @@ def check_rank(situation: Situation) -> Check:
 
 
 def check_gap(situation: Situation, incumbent: Results) -> Check:
-    """Check that the lower bound of target minus the incumbent's score exceeds the policy's minimum gap."""
+    """Check that the lower bound of target minus the incumbent's score exceeds the policy's minimum gap.
+
+    Raises EvidenceError.
+    """
     policy, claim = situation.policy, situation.claim
     limit = f"more than {policy.minimum_gap:.2f}"
-    try:
-        score = mean(incumbent, policy.confidence)
-    except EvidenceError as error:
-        return Check(CheckName.GAP, Outcome.ERROR, "no score", limit, message=str(error))
+    score = mean(incumbent, policy.confidence)
     gap = claim.target_score - score.mean
     bounds = Interval(
         claim.target_score - score.interval.high, claim.target_score - score.interval.low, policy.confidence
@@ -139,9 +145,20 @@ def check_expected_gain(situation: Situation, incumbent: Results, cost: Cost) ->
     )
 
 
-def check_budget(situation: Situation, cost: Cost) -> Check:
+def look_at_budget(situation: Situation, cost: Cost) -> BudgetCheck:
+    """Say whether the budget's window holds a trial of this cost, and when it will."""
+    return within_budget(
+        situation.policy.budget,
+        situation.charges,
+        cost,
+        now=situation.now,
+        specialist=situation.claim.specialist,
+        under_way=situation.under_way,
+    )
+
+
+def check_budget(found: BudgetCheck) -> Check:
     """Check that the budget's window holds the trial."""
-    found = within_budget(situation.policy.budget, situation.spent, cost)
     outcome = Outcome.PASS if found.fits else Outcome.FAIL
     return Check(CheckName.BUDGET, outcome, found.observed, found.limit, message=found.message)
 

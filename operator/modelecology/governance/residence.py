@@ -7,6 +7,7 @@ from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .facts import Check, Residency, Situation, Verdict, Wait
 from .lifecycle import CheckName
+from .retirement import goes_at, retire_by_evidence
 from .verdict import clip, due
 
 
@@ -65,11 +66,16 @@ def settle(situation: Situation) -> Check | Verdict | Wait:
 
 
 def decide_live(situation: Situation) -> Verdict | Wait:
-    """Keep serving, unless an engine answers with other weights."""
+    """Keep serving, unless an engine answers with other weights, or it no longer pays."""
     proved = settle(situation)
-    if not isinstance(proved, Check):
+    if isinstance(proved, Verdict):
+        return proved
+    going = retire_by_evidence(situation)
+    if going is not None:
+        return going
+    if isinstance(proved, Wait):
         return proved
     message = f"{situation.claim.served_name} is live on {proved.n} of {proved.n} replicas."
     if situation.claim.wanted is Target.SHADOW:
         message += " lifecycle.target Shadow holds only a candidate; Retired takes a live revision out."
-    return Wait(Reason.SERVING, message)
+    return Wait(Reason.SERVING, message, until=goes_at(situation))

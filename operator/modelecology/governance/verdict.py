@@ -8,7 +8,7 @@ from decimal import Decimal
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State
 
-from .facts import GENERALIST, Check, Cost, Scorecard, Situation, SuiteTask, Verdict, Wait
+from .facts import GENERALIST, Check, Cost, Scorecard, Situation, SuiteTask, TakenLook, Verdict, Wait
 from .lifecycle import IllegalTransition, transition
 
 _REASONS = {reason.value: reason for reason in Reason}
@@ -28,12 +28,13 @@ def due(
     checks: tuple[Check, ...] = (),
     scorecard: Scorecard | None = None,
     cost: Cost | None = None,
+    look: TakenLook | None = None,
 ) -> Verdict:
     """Put a verdict together. Raises IllegalTransition for an edge or a reason that the table lacks."""
     edge = transition(action, situation.record.state, target)
     if reason not in edge.reasons:
         raise IllegalTransition(f"{reason} is no reason for {action} from {edge.source} to {edge.target}")
-    return Verdict(edge, outcome, reason, clip(message), checks, scorecard, cost or Cost())
+    return Verdict(edge, outcome, reason, clip(message), checks, scorecard, cost or Cost(), look=look)
 
 
 def claimed_task(situation: Situation) -> SuiteTask | None:

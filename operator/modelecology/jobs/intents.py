@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from modelecology.governance.trial import Course
+
 INTENT_VARIABLE = "MODELECOLOGY_INTENT"
 FAILURE_FIELD = "modelecologyFailure"
 
@@ -96,8 +98,16 @@ class ServedRef(IntentPart):
     model: str = Field(min_length=1)
 
 
+class UnitRange(IntentPart):
+    """Units of a task, each a cluster, in the order of the seed: from first up to and without last."""
+
+    seed: str
+    first: int = Field(ge=0)
+    last: int = Field(ge=1)
+
+
 class EvaluationTask(IntentPart):
-    """One task of a suite, and the key under which its result is committed."""
+    """One task of a suite, or some units of it, and the key under which its result is committed."""
 
     key: Key
     task: str
@@ -108,6 +118,7 @@ class EvaluationTask(IntentPart):
     max_new_tokens: int = Field(default=32, ge=1, le=8192)
     split: Split = "Main"
     shadow_share: float = Field(default=0.25, ge=0, lt=1)
+    units: UnitRange | None = None
 
     @model_validator(mode="after")
     def _scorer_has_what_it_needs(self) -> EvaluationTask:
@@ -150,13 +161,40 @@ class ImportIntent(CommonIntent):
     specialist: str = ""
 
 
+class BaselineResult(IntentPart):
+    """The generalist's committed result on all items of a task."""
+
+    task: str
+    key: Key
+
+
+class CourseOrder(IntentPart):
+    """A stage of a trial: its tasks are asked round by round, until its questions are answered."""
+
+    course: Course
+    baseline: tuple[BaselineResult, ...]
+    incumbent: Key
+    claimed: str
+
+
 class EvaluateIntent(CommonIntent):
-    """Score the base, an adapter on it, or a served model, on some tasks."""
+    """Score the base, an adapter on it, or a served model: some tasks, or of a course as many as it takes."""
 
     kind: Literal["Evaluate"] = "Evaluate"
     adapter: AdapterRef | None = None
     served: ServedRef | None = None
     tasks: tuple[EvaluationTask, ...] = Field(min_length=1)
+    course: CourseOrder | None = None
+
+    @model_validator(mode="after")
+    def _tasks_are_those_of_the_rounds(self) -> EvaluateIntent:
+        if self.course is None:
+            return self
+        parts = [(p.task, p.first, p.last) for each in self.course.course.rounds for p in each]
+        units = [(t.task, t.units.first, t.units.last) if t.units else None for t in self.tasks]
+        if parts != units:
+            raise ValueError("the tasks of a course are the parts of its rounds, in their order")
+        return self
 
 
 Intent = TrainIntent | ImportIntent | EvaluateIntent
@@ -232,6 +270,7 @@ def evaluation_key(
     split: Split,
     shadow_share: float,
     code: str,
+    units: UnitRange | None = None,
 ) -> str:
     """Name one task's result, 64 hex digits.
 
@@ -252,6 +291,8 @@ def evaluation_key(
             "split": split,
             "shadowShare": shadow_share,
             "code": code,
+            # Absent where all units are asked, as it was before there were parts.
+            **({} if units is None else {"units": units.model_dump(mode="json", by_alias=True)}),
         },
     )
 
@@ -259,6 +300,12 @@ def evaluation_key(
 def evaluation_job_key(task_keys: Iterable[str]) -> str:
     """Name a job that commits several task results, 64 hex digits; the order of the tasks does not matter."""
     return _key("EvaluateJob", {"tasks": sorted(set(task_keys))})
+
+
+def course_key(order: CourseOrder, task_keys: Iterable[str]) -> str:
+    """Name a stage of a trial, 64 hex digits: its parts, its questions, and what it compares with."""
+    asked = order.model_dump(mode="json", by_alias=True)
+    return _key("Course", {"order": asked, "tasks": list(task_keys)})
 
 
 def in_shadow_split(cluster: str, share: float) -> bool:

@@ -46,6 +46,18 @@ class Cluster(Protocol):
     async def patch(self, kind: Kind, namespace: str, name: str, body: Body, *, status: bool = False) -> Body:
         """Merge a patch into an object or its status. Raises Conflict, NotFound and other KubeErrors."""
 
+    async def remove(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Delete an object of this uid; one that is gone is no error. Raises KubeError."""
+
+    async def config_map(self, namespace: str, name: str) -> Body | None:
+        """Read a ConfigMap; None where there is none. Raises KubeError."""
+
+    async def create_config_map(self, namespace: str, body: Body) -> Body:
+        """Create a ConfigMap. Raises AlreadyExists and other KubeErrors."""
+
+    async def patch_config_map(self, namespace: str, name: str, body: Body) -> Body:
+        """Merge a patch into a ConfigMap. Raises Conflict, NotFound and other KubeErrors."""
+
     async def post_event(self, kind: Kind, namespace: str, name: str, uid: str, event: EventText) -> None:
         """Post a Kubernetes Event about an object. Raises KubeError."""
 
@@ -109,6 +121,7 @@ class ApiCluster:
         self._api = api
         self._custom = client.CustomObjectsApi(api)
         self._events = client.EventsV1Api(api)
+        self._core = client.CoreV1Api(api)
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> ApiCluster:
@@ -184,6 +197,56 @@ class ApiCluster:
             )
         )
         return patched
+
+    async def remove(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Delete an object of this uid; one that is gone is no error. Raises KubeError."""
+        body = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
+        try:
+            await self._call(
+                self._custom.delete_namespaced_custom_object(
+                    GROUP, VERSION, namespace, kind.plural, name, body=body, _request_timeout=_TIMEOUT_SECONDS
+                )
+            )
+        except NotFound:
+            return
+
+    async def config_map(self, namespace: str, name: str) -> Body | None:
+        """Read a ConfigMap; None where there is none. Raises KubeError."""
+        try:
+            found = await self._call(
+                self._core.read_namespaced_config_map(name, namespace, _request_timeout=_TIMEOUT_SECONDS)
+            )
+        except NotFound:
+            return None
+        return self._plain(found)
+
+    async def create_config_map(self, namespace: str, body: Body) -> Body:
+        """Create a ConfigMap. Raises AlreadyExists and other KubeErrors."""
+        call: Any = self._core.create_namespaced_config_map
+        return self._plain(
+            await self._call(call(namespace, body, field_manager=MANAGER, _request_timeout=_TIMEOUT_SECONDS))
+        )
+
+    async def patch_config_map(self, namespace: str, name: str, body: Body) -> Body:
+        """Merge a patch into a ConfigMap. Raises Conflict, NotFound and other KubeErrors."""
+        call: Any = self._core.patch_namespaced_config_map
+        return self._plain(
+            await self._call(
+                call(
+                    name,
+                    namespace,
+                    body,
+                    field_manager=MANAGER,
+                    _content_type="application/merge-patch+json",
+                    _request_timeout=_TIMEOUT_SECONDS,
+                )
+            )
+        )
+
+    def _plain(self, found: Any) -> Body:
+        api: Any = self._api
+        body: Body = api.sanitize_for_serialization(found)
+        return body
 
     async def post_event(self, kind: Kind, namespace: str, name: str, uid: str, event: EventText) -> None:
         """Post a Kubernetes Event about an object. Raises KubeError."""

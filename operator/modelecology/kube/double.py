@@ -22,6 +22,8 @@ from .errors import AlreadyExists, ApiUnavailable, Conflict, NotFound, Refused
 
 Watcher = Callable[[str, Kind, Body], None]
 _PARSED = (POPULATION, SPECIALIST, SUITE)
+CONFIG_MAP = Kind("ConfigMap", "configmaps")
+_OWNED = (DECISION, CONFIG_MAP)
 
 
 class Write(NamedTuple):
@@ -80,7 +82,7 @@ class InMemoryCluster:
         if (kind, namespace, name) in self._objects:
             raise AlreadyExists(f'{kind.plural} "{name}" already exists')
         made = copy.deepcopy({k: v for k, v in body.items() if k != "status"})
-        made |= {"apiVersion": API_VERSION, "kind": kind.kind}
+        made |= {"apiVersion": API_VERSION if kind != CONFIG_MAP else "v1", "kind": kind.kind}
         made["metadata"] |= {
             "namespace": namespace,
             "uid": str(uuid.uuid4()),
@@ -117,6 +119,29 @@ class InMemoryCluster:
         if after["metadata"].get("deletionTimestamp") and not after["metadata"].get("finalizers"):
             return self._remove(verb, kind, after)
         return self._store(verb, "MODIFIED", kind, after)
+
+    async def remove(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Delete an object of this uid; see Cluster."""
+        self._answer()
+        known = self._objects.get((kind, namespace, name))
+        if known is None:
+            return
+        if known["metadata"]["uid"] != uid:
+            raise Conflict(f'{kind.plural} "{name}" is another object')
+        self.delete(kind, namespace, name)
+
+    async def config_map(self, namespace: str, name: str) -> Body | None:
+        """Read a ConfigMap; see Cluster."""
+        self._answer()
+        return self.get(CONFIG_MAP, namespace, name)
+
+    async def create_config_map(self, namespace: str, body: Body) -> Body:
+        """Create a ConfigMap; see Cluster."""
+        return await self.create(CONFIG_MAP, namespace, body)
+
+    async def patch_config_map(self, namespace: str, name: str, body: Body) -> Body:
+        """Merge a patch into a ConfigMap; see Cluster."""
+        return await self.patch(CONFIG_MAP, namespace, name, body)
 
     async def post_event(self, kind: Kind, namespace: str, name: str, uid: str, event: EventText) -> None:
         """Post an Event; see Cluster."""
@@ -180,7 +205,7 @@ class InMemoryCluster:
 
     def _written(self, verb: str, event: str, kind: Kind, body: Body) -> Body:
         self.writes.append(Write(verb, kind.kind, body["metadata"]["name"]))
-        for watcher in self._watchers:
+        for watcher in self._watchers if kind != CONFIG_MAP else ():
             watcher(event, kind, copy.deepcopy(body))
         if self.lost_replies:
             self.lost_replies -= 1
@@ -191,7 +216,7 @@ class InMemoryCluster:
         """Delete what the gone object owned."""
         for (kind, namespace, name), body in list(self._objects.items()):
             owners = body["metadata"].get("ownerReferences", ())
-            if kind == DECISION and any(each["uid"] == owner for each in owners):
+            if kind in _OWNED and any(each["uid"] == owner for each in owners):
                 del self._objects[kind, namespace, name]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from modelecology.api.routing import RoutingTable
 from modelecology.governance.facts import Residency
 
 PopulationKey = tuple[str, str]
@@ -98,6 +100,17 @@ def refusals(views: Mapping[str, EngineView]) -> list[str]:
 
 def _said(endpoint: str, said: str) -> str:
     return said if endpoint in said else f"{endpoint}: {said}"
+
+
+@dataclass(slots=True)
+class KeptRoutes:
+    """The routing table of a population as it was last read or written; one task at a time writes it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    read: datetime | None = None  # when the ConfigMap was last looked at
+    there: bool = False
+    table: RoutingTable | None = None  # None also where the ConfigMap holds none that can be read
+    told: str = ""  # the last trouble that was logged
 
 
 class ResidencyBoard:

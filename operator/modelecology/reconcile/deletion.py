@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from modelecology.api.meta import ObjectMeta
 from modelecology.api.population import Population
 from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import Action
-from modelecology.governance.facts import Cost, RevisionRecord, Verdict
+from modelecology.governance.book import Account
+from modelecology.governance.facts import RevisionRecord, Verdict
 from modelecology.governance.log import LogBroken, LogState, Premises, SpecialistRecord, Subject
 from modelecology.governance.succession import Place, deletion
 from modelecology.jobs.port import RunnerError
 from modelecology.kube.cluster import DECISION, POPULATION, SPECIALIST, EventText
 from modelecology.store import StoreError
 
+from .accounts import Cut, held, posted_bare
 from .act import cancel, settle
 from .finalizer import FINALIZER, release
 from .frame import Frame
@@ -25,6 +29,7 @@ from .metrics import TRANSITIONS, WRITES
 from .observe import record_of
 from .queue import WorkKey
 from .record import bare_entry, entry_of, record, subject_of
+from .routes import tend_routes
 from .runtime import Runtime
 from .tell import tell
 
@@ -33,20 +38,29 @@ GRACE = timedelta(seconds=60)
 _LOOK_AGAIN_SECONDS = 1.0
 
 
-async def delete_specialist(runtime: Runtime, frame: Frame, specialist: Specialist, key: WorkKey) -> None:
-    """Record what goes, wait for the proof that it is gone, then release. Raises LogMoved, KubeError."""
+async def delete_specialist(
+    runtime: Runtime, frame: Frame, specialist: Specialist, key: WorkKey, took: Mapping[str, Cut]
+) -> None:
+    """Record what goes, wait for the proof that it is gone, then release. Raises LogMoved, KubeError.
+
+    `took` is what the ended jobs of its revisions have taken.
+    """
     if FINALIZER not in specialist.metadata.finalizers:
         return
     meta = specialist.metadata
     where = (meta.namespace, frame.name)
-    while due := deletion(record_of(frame, meta.uid, meta.name)):
+    while due := deletion(record_of(frame, meta.log_uid, meta.name)):
         revision, verdict = due
-        subject = subject_of(meta.name, meta.uid, revision)
-        await record(runtime, frame, entry_of(frame, subject, verdict, Cost(), None, now=runtime.now()))
+        subject = subject_of(meta.name, meta.log_uid, revision)
+        now = runtime.now()
+        cut = took.get(revision.revision, Cut())
+        extra = cut.cost + held(frame.log, meta.log_uid, revision.revision, now)
+        entry = entry_of(frame, subject, verdict, extra, None, now=now)
+        await record(runtime, frame, replace(entry, account=Account(results=cut.results)))
         frame = await runtime.frame(*where)
     await _end_job(runtime, frame, key)
     runtime.queue.add(WorkKey("Population", *where))
-    left = await not_gone(runtime, frame, record_of(frame, meta.uid, meta.name))
+    left = await not_gone(runtime, frame, record_of(frame, meta.log_uid, meta.name))
     if left and not grace_is_over(runtime, specialist):
         runtime.queue.add(key, _LOOK_AGAIN_SECONDS)
         return
@@ -67,7 +81,8 @@ async def delete_orphans(runtime: Runtime, population: Population) -> None:
     if not suspects:
         return
     # Weights that are deleted do not come back, so the API itself is asked and not only what was watched.
-    there = {str(b["metadata"]["uid"]) for b in await runtime.cluster.list(SPECIALIST, namespace)}
+    bodies = await runtime.cluster.list(SPECIALIST, namespace)
+    there = {ObjectMeta.model_validate(b["metadata"]).log_uid for b in bodies}
     for orphan in suspects:
         if orphan.uid not in there:
             await record_deletion(runtime, population, orphan.uid, orphan.name)
@@ -99,7 +114,9 @@ async def record_bare(
         bare_entry(meta.name, log, subject, verdict, now=runtime.now()),
         premises=Premises(code=runtime.code),
     )
+    entry = posted_bare(population, log, entry)
     await runtime.log(population).append(entry)
+    await tend_routes(runtime, population)
     WRITES.labels("create", DECISION.kind).inc()
     TRANSITIONS.labels(meta.namespace, meta.name, entry.action, entry.to, entry.reason).inc()
     _LOG.info("%s/%s %s: %s", meta.namespace, subject.specialist, entry.action, entry.message)
@@ -112,7 +129,7 @@ def _is_unseen(runtime: Runtime, namespace: str, log: SpecialistRecord) -> bool:
     """Say whether the watch knows no object of a record; one that cannot be read is there all the same."""
     found = runtime.cache.specialist(namespace, log.name)
     if found is not None:
-        return found.metadata.uid != log.uid
+        return found.metadata.log_uid != log.uid
     return runtime.cache.version(SPECIALIST, namespace, log.name) is None
 
 

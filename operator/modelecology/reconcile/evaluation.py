@@ -43,7 +43,9 @@ async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
     if await ended_well(frame, order, status):
         runtime.queue.add(key)
         return Wait(Reason.BASELINE_RUNNING, "The results have just been committed.")
-    failure = failure_of(status) or late(status, runtime.now(), frame.population.spec.jobs.deadline, order)
+    failure = failure_of(status, order.spec.cpus, order.spec.gpus) or late(
+        status, runtime.now(), frame.population.spec.jobs.deadline, order
+    )
     if failure is not None:
         return await _failed(runtime, frame, order, failure, key)
     wait = await run_job(runtime, frame, order, status, key)
@@ -63,6 +65,7 @@ async def _failed(runtime: Runtime, frame: Frame, order: Order, failure: JobFail
     attempts = runtime.attempts.get(where, 0)
     # A failure that an earlier process saw has had its pause.
     ours = runtime.running.get(key) == name or name in runtime.retry_at
+    runtime.dues.note_failure(where, name, failure.cost)
     due = runtime.retry_at.setdefault(name, now + backoff(attempts) if ours else now)
     if now >= due:
         del runtime.retry_at[name]

@@ -30,12 +30,13 @@ def late(status: JobStatus | None, now: datetime, deadline: timedelta, order: Or
         message = f"The job still runs {age / 60:.0f} min after it was submitted, in spite of jobs.deadline."
         started = status.submitted if status.started is None else status.started
         ran = now.timestamp() - started
-        cost = _cost(ran, order.spec.cpus, order.spec.gpus)
+        cost = cost_of_run(ran, order.spec.cpus, order.spec.gpus)
         return JobFailure(Reason.DEADLINE_EXCEEDED, message, True, cost)
     return None
 
 
-def _cost(seconds: float, cpus: float, gpus: float) -> Cost:
+def cost_of_run(seconds: float, cpus: float, gpus: float) -> Cost:
+    """Charge all that a job asks for, for so many seconds."""
     return Cost(
         cpu_seconds=Decimal(str(round(max(seconds, 0.0) * cpus, 3))),
         gpu_seconds=Decimal(str(round(max(seconds, 0.0) * gpus, 3))),
@@ -49,7 +50,7 @@ def failure_of(status: JobStatus | None, cpus: float = 0.0, gpus: float = 0.0) -
     """
     if status is None or not status.phase.finished:
         return None
-    cost = _cost(status.ran_seconds, cpus, gpus)
+    cost = cost_of_run(status.ran_seconds, cpus, gpus)
     if status.failure is not None:
         return JobFailure(status.failure.reason, status.failure.message, status.failure.retry, cost)
     if status.phase is JobPhase.Cancelled:

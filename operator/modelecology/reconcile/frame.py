@@ -11,7 +11,7 @@ from modelecology.api.vocabulary import Role
 from modelecology.governance.facts import Policy, SuiteTask
 from modelecology.governance.log import LogState
 from modelecology.jobs.intents import DataRef as IntentData
-from modelecology.jobs.intents import EvaluationTask, Scorer, Split, evaluation_key
+from modelecology.jobs.intents import EvaluationTask, Scorer, Split, UnitRange, evaluation_key
 from modelecology.store import ArtifactStore
 
 
@@ -23,6 +23,7 @@ class Asked:
     split: Split
     adapter_key: str | None = None
     served_model: str | None = None
+    units: UnitRange | None = None  # some of the task's units; all where it is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,10 @@ class Frame:
 
     def order(self, asked: Asked) -> EvaluationTask:
         """Write the order for one result, under the key that names it."""
-        base = self.population.spec.generalist.digest
-        return _order(self.task(asked.task), asked, base, self.suite.spec.shadow_share, self.code)
+        base, task = self.population.spec.generalist.digest, self.task(asked.task)
+        # Nothing of an invariant is held back: it is never asked through the endpoint.
+        share = self.suite.spec.shadow_share if task.role is Role.TASK else 0.0
+        return _order(task, asked, base, share, self.code)
 
     def invariants(self) -> tuple[str, ...]:
         """Name the tasks that are never traded."""
@@ -119,6 +122,7 @@ def _order(task: Task, asked: Asked, base_digest: str, share: float, code: str) 
         split=asked.split,
         shadow_share=share,
         code=code,
+        units=asked.units,
     )
     return EvaluationTask(
         key=key,
@@ -130,4 +134,5 @@ def _order(task: Task, asked: Asked, base_digest: str, share: float, code: str) 
         max_new_tokens=task.max_new_tokens,
         split=asked.split,
         shadow_share=share,
+        units=asked.units,
     )

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from modelecology.api.vocabulary import State
 from modelecology.governance.facts import RevisionRecord
-from modelecology.governance.invariants import measured
 from modelecology.jobs.port import job_name
 
 from .frame import Asked, Frame
@@ -29,25 +28,21 @@ def of_owner(frame: Frame, order: Order, uid: str, tries: int) -> Order:
     return replace(order, spec=replace(order.spec, name=name))
 
 
-def trial(frame: Frame, task: str, key: str) -> tuple[Asked, ...]:
-    """List what a candidate is asked before it may be shadowed: its task and what may not suffer."""
-    names = (task, *(t.name for t in measured(frame.tasks, task) if t.name != task))
-    return tuple(Asked(name, "Main", key) for name in names)
+def at_work(
+    frame: Frame, task: str, revision: RevisionRecord, uid: str, trial: str | None = None
+) -> tuple[str, ...]:
+    """Name the jobs that a revision which is not the current one may have at work, by its record alone.
 
-
-def at_work(frame: Frame, task: str, revision: RevisionRecord, uid: str) -> tuple[str, ...]:
-    """Name the jobs that a revision which is not the current one may have at work, by its record alone."""
+    `trial` is the key of the course that it would be asked now.
+    """
     if revision.state is State.TRAINING:
         # Whether it was trained or imported, its spec knew, which is gone.
         phases: tuple[Phase, ...] = ("Train", "Import")
         return tuple(name_of(frame, phase, revision.key, uid, revision.tries) for phase in phases)
-    if frame.suite.spec.task(task) is None:
-        return ()
-    if revision.state is State.EVALUATING:
-        order = ask(frame, trial(frame, task, revision.key), revision.tries)
-    elif revision.state is State.SHADOW:
+    if revision.state is State.EVALUATING and trial is not None:
+        return (name_of(frame, "Evaluate", trial, uid, revision.tries),)
+    if revision.state is State.SHADOW and frame.suite.spec.task(task) is not None:
         served = Asked(task, "Shadow", revision.key, revision.served_name)
         order = ask(frame, (served,), revision.tries)
-    else:
-        return ()
-    return (name_of(frame, order.phase, order.progress_key, uid, revision.tries),)
+        return (name_of(frame, order.phase, order.progress_key, uid, revision.tries),)
+    return ()

@@ -35,7 +35,7 @@ async def wait_for_frame(
     meta = specialist.metadata
     now = runtime.now()
     unseen = pending("", meta.name, meta.creation_timestamp or now)
-    log = SpecialistRecord(meta.name, meta.uid)
+    log = SpecialistRecord(meta.name, meta.log_uid)
     wait = _wait(error)
     if isinstance(error, PopulationMissing) and _is_leaving(runtime, specialist):
         wait = Wait(wait.reason, f"spec.populationRef names {error}, which is being deleted.")
@@ -94,14 +94,14 @@ async def _retire(runtime: Runtime, specialist: Specialist) -> bool:
         return False
     while True:
         log = await runtime.log_state(population)
-        record = log.specialists.get(meta.uid)
+        record = log.specialists.get(meta.log_uid)
         live = record.in_state(State.LIVE) if record else ()
         if not live or specialist.spec.lifecycle.target is not Target.RETIRED:
             return bool(live)
         reason = Reason.RETIREMENT_REQUESTED
         message = f"lifecycle.target is Retired. {live[0].served_name} is unloaded; the suite is missing."
         edge = transition(Action.RETIRE, State.LIVE, State.RETIRED)
-        subject = subject_of(meta.name, meta.uid, live[0])
+        subject = subject_of(meta.name, meta.log_uid, live[0])
         await record_bare(runtime, population, log, subject, Verdict(edge, Outcome.PASS, reason, message))
         runtime.queue.add(WorkKey(POPULATION.kind, meta.namespace, population.metadata.name))
 
@@ -116,7 +116,7 @@ async def _delete(runtime: Runtime, specialist: Specialist) -> list[str]:
     if population is None:
         return []
     where = (meta.namespace, population.metadata.name)
-    log = await record_deletion(runtime, population, meta.uid, meta.name)
+    log = await record_deletion(runtime, population, meta.log_uid, meta.name)
     runtime.queue.add(WorkKey(POPULATION.kind, *where))
     endpoints = population.spec.serving.endpoints
     names = sorted(r.served_name for r in log.revisions.values() if r.was_resident)

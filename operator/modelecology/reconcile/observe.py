@@ -8,9 +8,11 @@ from datetime import datetime
 
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import State
+from modelecology.governance.courses import life_of, told
 from modelecology.governance.facts import (
     GENERALIST,
     Artifact,
+    Charge,
     Claim,
     Cost,
     Evidence,
@@ -18,19 +20,24 @@ from modelecology.governance.facts import (
     Results,
     RevisionRecord,
     Situation,
+    Standing,
 )
 from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import SpecialistRecord, pending
 from modelecology.governance.proposal import trial_cost
+from modelecology.governance.trial import Stage
+from modelecology.store import StoreError
 
 from .experience import seconds_per_step
 from .frame import Asked, Frame
-from .job_names import at_work, of_owner, trial
+from .job_names import at_work, of_owner
+from .members import standing
 from .orders import Order, artifact_key, ask, make_adapter
-from .people import approval
-from .results import Recorded, ResultsReader, cost_of
+from .people import acceptance, approval, release, undoing
+from .results import Recorded, ResultsReader, cost_of, joined
 from .rivals import WEIGHTS, Rival, resident_bytes, rivals
 from .terms import claim, digest_of_json
+from .trials import Trial, trial_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,8 @@ class Sight:
     key: str
     order: Order | None
     evaluation_cost: Cost
+    charged: tuple[str, ...] = ()  # keys of the results in it; none of them was paid before
+    with_store: bool = True
 
 
 def record_of(frame: Frame, uid: str, name: str) -> SpecialistRecord:
@@ -68,17 +77,22 @@ class Observer:
         self._reader = reader
         self._now = now
         self._claim: Claim = claim(specialist, frame.population)
-        self.log = record_of(frame, specialist.metadata.uid, specialist.metadata.name)
+        self.log = record_of(frame, specialist.metadata.log_uid, specialist.metadata.name)
         known = self.log.revisions.get(self._claim.revision)
         since = specialist.metadata.creation_timestamp or now
         self.record = known or pending(self._claim.revision, self._claim.served_name, since)
         self._cost = Cost()
+        self._charged: list[str] = []
         self._read_keys: list[str] = []  # keys of all results that were read: the evidence
+        self._incumbent_asked = Asked(self._claim.task, "Main")
+        self._rules = (frame.policy, frame.policy_digest)
 
     def see(self) -> Sight:
         """Gather everything but job and engine facts. Raises StoreError."""
         self._cost = Cost()
+        self._charged = []
         self._read_keys = []
+        self._rules = self._reader.rules(self._frame, self.record)
         key = self._artifact_key()
         artifact = self._artifact(key)
         situation = replace(
@@ -88,27 +102,38 @@ class Observer:
             replaces=self._own_live(),
             residents=self._residents(),
             artifact=artifact,
-            spent=self._spent(),
+            charges=self._charges(),
+            standing=self._standing(),
             seconds_per_step=seconds_per_step(self._frame) if self.record.state is State.PENDING else None,
         )
         if self._frame.policy.budget is not None and self.record.state is State.PENDING:
-            situation = replace(situation, spent=situation.spent + self._under_way(situation))
-        return Sight(situation, key, self._order(key), self._cost)
+            situation = replace(situation, under_way=self._under_way(situation))
+        trial = None
+        if self.record.state is State.EVALUATING and situation.evidence.incumbent is not None:
+            trial = trial_of(self._frame, situation, key, self._incumbent_asked)
+            situation = self._with_answers(situation, trial)
+        digest = digest_of_json(sorted(set(self._read_keys))) if situation.evidence.incumbent else None
+        situation = replace(situation, evidence=replace(situation.evidence, digest=digest))
+        return Sight(situation, key, self._order(key, trial), self._cost, tuple(self._charged))
 
     def without_store(self) -> Sight:
         """Give what is known without the store; enough to retire or to quarantine, and for nothing else."""
-        return Sight(self._bare(), self.record.key, None, Cost())
+        return Sight(self._bare(), self.record.key, None, Cost(), with_store=False)
 
     def _bare(self) -> Situation:
         return Situation(
             now=self._now,
-            policy=self._frame.policy,
-            policy_digest=self._frame.policy_digest,
+            policy=self._rules[0],
+            policy_digest=self._rules[1],
             suite_digest=self._frame.suite_digest,
             tasks=self._frame.tasks,
             claim=self._claim,
             record=self.record,
             approval=approval(self._specialist, self.record),
+            acceptance=acceptance(self._specialist, self.record),
+            undoing=undoing(self._specialist, self.record),
+            release=release(self._specialist, self.record),
+            life=self._frame.log.lives.get(self._frame.suite_digest),
         )
 
     def _artifact_key(self) -> str:
@@ -148,26 +173,39 @@ class Observer:
                 baseline[asked.task] = found.results
         if len(baseline) < len(self._frame.tasks):
             return Evidence(baseline=baseline)
-        rival = self._incumbent(baseline[self._claim.task].mean)
-        evidence = Evidence(
+        rival = self._pinned() or self._incumbent(baseline[self._claim.task])
+        return Evidence(
             baseline=baseline,
             incumbent=self._incumbent_results(rival),
-            candidate=self._candidate(key),
             shadow=self._shadow(key),
             shadow_incumbent=self._incumbent_shadow(rival),
         )
-        return replace(evidence, digest=digest_of_json(sorted(set(self._read_keys))))
 
-    def _incumbent(self, base_score: float) -> Rival | None:
+    def _pinned(self) -> Rival | None:
+        """Find the incumbent that the proof under way was opened against, whatever has become of it."""
+        look = self.record.look
+        if self.record.state is not State.EVALUATING or look is None:
+            return None
+        records = ((s, r) for s in self._frame.log.specialists.values() for r in s.revisions.values())
+        return next(
+            (Rival(r, s.name, self._claim.task, 0.0) for s, r in records if r.served_name == look.incumbent),
+            None,
+        )
+
+    def _incumbent(self, base: Results) -> Rival | None:
         """Find the live revision that serves the claim's task today; None is the generalist."""
+        look = self.record.look
+        if self.record.state is State.EVALUATING and look is not None and look.incumbent == GENERALIST:
+            return None
+        base_score = told(base, life_of(self._bare()), self._frame.suite_digest).mean
         own = [r for r in rivals(self._frame) if r.task == self._claim.task]
         own = [r for r in own if r.record.revision != self.record.revision or r.specialist != self.log.name]
         best = max(own, key=lambda r: (r.quality, r.record.served_name), default=None)
         return best if best is not None and best.quality > base_score else None
 
     def _incumbent_results(self, rival: Rival | None) -> Results | None:
-        asked = Asked(self._claim.task, "Main", rival.record.key if rival else None)
-        found = self._read(asked, rival.record.served_name if rival else GENERALIST)
+        self._incumbent_asked = Asked(self._claim.task, "Main", rival.record.key if rival else None)
+        found = self._read(self._incumbent_asked, rival.record.served_name if rival else GENERALIST)
         return found.results if found else None
 
     def _incumbent_shadow(self, rival: Rival | None) -> Results | None:
@@ -183,16 +221,21 @@ class Observer:
             found = self._read(asked, rival.record.served_name)
         return found.results if found else None
 
-    def _candidate(self, key: str) -> dict[str, Results]:
-        found: dict[str, Results] = {}
-        if self.record.state in (State.PENDING, State.TRAINING):
-            return found
-        for asked in self._trial(key):
-            recorded = self._read(asked, self._claim.served_name)
-            if recorded is not None:
-                found[asked.task] = recorded.results
-                self._charge(recorded, State.EVALUATING)
-        return found
+    def _with_answers(self, situation: Situation, trial: Trial | None) -> Situation:
+        """Add what the candidate has answered, once its course has ended."""
+        parts = self._reader.parts(self._frame.store, trial.key) if trial is not None else None
+        if trial is None or parts is None:
+            return situation
+        for part in parts:
+            self._read_keys.append(part.key)
+            self._charge(part, State.EVALUATING)
+        name = self._claim.served_name
+        tasks = dict.fromkeys(part.results.task for part in parts)
+        found = {task: both.results for task in tasks if (both := joined(parts, task, name)) is not None}
+        evidence = replace(situation.evidence, trial=trial.key)
+        if trial.course.stage is Stage.PROOF:
+            return replace(situation, evidence=replace(evidence, proof=found))
+        return replace(situation, evidence=replace(evidence, screen=found))
 
     def _shadow(self, key: str) -> Results | None:
         if self.record.state not in RESIDENT:
@@ -204,15 +247,36 @@ class Observer:
         return recorded.results
 
     def _charge(self, recorded: Recorded, stage: State) -> None:
-        if self.record.state is stage:
+        new = recorded.key not in self._frame.log.book.paid and recorded.key not in self._charged
+        if self.record.state is stage and new:
             self._cost += recorded.cost
+            self._charged.append(recorded.key)
 
     def job_names(self, revision: RevisionRecord) -> tuple[str, ...]:
         """Name the jobs that another revision of this Specialist may have at work, by its record alone."""
-        return at_work(self._frame, self._claim.task, revision, self._specialist.metadata.uid)
+        trial = self._trial_now(revision) if revision.state is State.EVALUATING else None
+        key = trial.key if trial is not None else None
+        return at_work(self._frame, self._claim.task, revision, self._specialist.metadata.log_uid, key)
 
-    def _trial(self, key: str) -> tuple[Asked, ...]:
-        return trial(self._frame, self._claim.task, key)
+    def _trial_now(self, revision: RevisionRecord) -> Trial | None:
+        """Lay out what an older revision would be asked now; blocking, and None where the store is silent."""
+        try:
+            older = Observer(self._frame, self._specialist, self._reader, self._now)
+            older.record = revision
+            older._claim = replace(self._claim, revision=revision.revision, served_name=revision.served_name)
+            situation = replace(
+                older._bare(),
+                evidence=older._evidence(revision.key),
+                members=older._members(),
+                replaces=older._own_live(),
+                artifact=older._artifact(revision.key),
+                standing=older._standing(),
+            )
+            if situation.evidence.incumbent is None:
+                return None
+            return trial_of(self._frame, situation, revision.key, older._incumbent_asked)
+        except StoreError:
+            return None
 
     def _served(self, key: str) -> Asked:
         return Asked(self._claim.task, "Shadow", key, self._claim.served_name)
@@ -224,6 +288,9 @@ class Observer:
             if r.record.served_name != self._claim.served_name
         )
 
+    def _standing(self) -> Standing:
+        return standing(self._frame, self._reader, self.record)
+
     def _own_live(self) -> str | None:
         live = self.log.live
         if live is None or live == self.record.revision:
@@ -231,18 +298,23 @@ class Observer:
         return self.log.revisions[live].served_name
 
     def _residents(self) -> int:
-        records = (r for s in self._frame.log.specialists.values() for r in s.in_state(*RESIDENT))
-        return sum(r.served_name != self._claim.served_name for r in records)
+        records = (r for s in self._frame.log.specialists.values() for r in s.revisions.values())
+        # One whose proof is under way has its place: who passes must not find it taken.
+        held = (r for r in records if r.state in RESIDENT or r.look is not None)
+        return sum(r.served_name != self._claim.served_name for r in held)
 
-    def _spent(self) -> Cost:
+    def _charges(self) -> tuple[Charge, ...]:
         budget = self._frame.policy.budget
-        return self._frame.log.spent_since(self._now - budget.window) if budget else Cost()
+        if budget is None or self.record.state is not State.PENDING:
+            return ()
+        found = self._frame.log.book.charges_after(self._now - budget.window)
+        return tuple(c for c in found if c.cost.cpu_seconds or c.cost.gpu_seconds)
 
     def _under_way(self, situation: Situation) -> Cost:
         """Estimate what the trials of others will still take: their spendings are in the log only later."""
         expected = Cost()
         for other in self._others:
-            known = self._frame.log.specialists.get(other.metadata.uid)
+            known = self._frame.log.specialists.get(other.metadata.log_uid)
             if known is None or known.uid == self.log.uid:
                 continue
             if not known.in_state(State.TRAINING, State.EVALUATING):
@@ -258,14 +330,14 @@ class Observer:
                 expected += trial_cost(replace(situation, claim=replace(asked, steps=0)))
         return expected
 
-    def _order(self, key: str) -> Order | None:
+    def _order(self, key: str, trial: Trial | None) -> Order | None:
         """Write the order of the job that this state needs, if its result is not there yet."""
-        order = self._next(key)
+        order = self._next(key, trial)
         if order is None:
             return None
-        return of_owner(self._frame, order, self._specialist.metadata.uid, self.record.tries)
+        return of_owner(self._frame, order, self._specialist.metadata.log_uid, self.record.tries)
 
-    def _next(self, key: str) -> Order | None:
+    def _next(self, key: str, trial: Trial | None) -> Order | None:
         state, tries = self.record.state, self.record.tries
         resources = self._specialist.spec.resources
         if state is State.TRAINING:
@@ -274,8 +346,8 @@ class Observer:
             if store.commit_of(key) is None and not store.is_archived(key):
                 return make_adapter(self._frame, self._specialist, key, tries)
         elif state is State.EVALUATING:
-            if missing := self._frame.unfinished(self._trial(key)):
-                return ask(self._frame, missing, tries, resources)
+            if trial is not None and self._frame.store.commit_of(trial.key) is None:
+                return ask(self._frame, trial.asked, tries, resources, trial.order)
         elif state is State.SHADOW and (missing := self._frame.unfinished((self._served(key),))):
             return ask(self._frame, missing, tries, resources)
         return None

@@ -11,6 +11,7 @@ from modelecology.api.jobs import Resources
 from modelecology.api.specialist import Specialist, Train
 from modelecology.jobs.intents import (
     AdapterRef,
+    CourseOrder,
     DataRef,
     EvaluateIntent,
     ImportIntent,
@@ -22,6 +23,7 @@ from modelecology.jobs.intents import (
     ServedRef,
     TrainIntent,
     canonical_json,
+    course_key,
     evaluation_job_key,
     import_key,
     train_key,
@@ -131,25 +133,37 @@ def make_adapter(frame: Frame, specialist: Specialist, key: str, attempt: int) -
     return Order(_job(intent, phase, attempt, resources), phase, (key,), key)
 
 
-def ask(frame: Frame, asked: Sequence[Asked], attempt: int, resources: Resources | None = None) -> Order:
-    """Order results; all of one order ask the same model. Raises ValueError for an empty or mixed order."""
+def ask(
+    frame: Frame,
+    asked: Sequence[Asked],
+    attempt: int,
+    resources: Resources | None = None,
+    course: CourseOrder | None = None,
+) -> Order:
+    """Order results, all of one model; of a course, as many as its questions take.
+
+    Raises ValueError for an empty or mixed order.
+    """
     models = {(a.adapter_key, a.served_model) for a in asked}
     if len(models) != 1:
         raise ValueError("an evaluation order asks exactly one model")
     adapter, served = models.pop()
     wanted = resources or frame.population.spec.jobs.resources
     tasks = tuple(frame.order(a) for a in asked)
-    key = evaluation_job_key(t.key for t in tasks)
+    keys = tuple(t.key for t in tasks)
+    key = evaluation_job_key(keys) if course is None else course_key(course, keys)
     endpoint = frame.population.spec.serving.endpoints[0]
     intent = EvaluateIntent(
         key=key,
         adapter=AdapterRef(key=adapter) if adapter and not served else None,
         served=ServedRef(endpoint=endpoint, model=served) if served else None,
         tasks=tasks,
+        course=course,
         **_common(frame, wanted),
     )
     phase: Phase = "Shadow" if served else "Evaluate"
-    return Order(_job(intent, phase, attempt, wanted), phase, tuple(t.key for t in tasks), key)
+    commits = keys if course is None else (key,)
+    return Order(_job(intent, phase, attempt, wanted), phase, commits, key)
 
 
 class _Common(TypedDict):

@@ -24,7 +24,9 @@ from .frame import Frame
 from .metrics import ADAPTERS, JOBS
 from .population_status import population_status, waiting_status, write_population
 from .queue import WorkKey
+from .routes import tend_routes
 from .runtime import Runtime, SuiteMissing
+from .sealing import tend_log
 from .service import left_behind, reconcile_engines, serve
 from .tell import tell
 from .trouble import OUTSIDE
@@ -52,9 +54,11 @@ async def reconcile_population(runtime: Runtime, key: WorkKey) -> None:
         await _write_waiting(runtime, key, _missing(error))
         runtime.queue.add(key, ENGINE_SECONDS if loaded else IDLE_SECONDS)
         return
+    await tend_log(runtime, frame.population)
     evaluating = await _evaluating(runtime, frame, key)
     _note_trouble(runtime, (key.namespace, key.name), evaluating)
     waiting = await serve(runtime, frame) or evaluating
+    await tend_routes(runtime, frame.population)
     await _report(runtime, frame, waiting)
     runtime.queue.forgive(key)
     busy = bool(residents(frame.log)) or waiting is not None or bool(left_behind(runtime, frame.population))
@@ -72,6 +76,7 @@ async def _serve_without_suite(runtime: Runtime, population: Population) -> bool
     if names:
         # What serves goes on serving as it is: without the suite nothing can be proved anew.
         await reconcile_engines(runtime, population, {}, names, {r.served_name for r in residents(log)})
+    await tend_routes(runtime, population)
     return bool(names)
 
 

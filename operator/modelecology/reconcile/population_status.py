@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 
-from modelecology.api.ledger import Tip
-from modelecology.api.meta import ConditionType
-from modelecology.api.population import Baseline, EndpointStatus, Population, PopulationStatus
+from modelecology.api.ledger import Ledger, Tip
+from modelecology.api.meta import Condition, ConditionType
+from modelecology.api.population import (
+    Baseline,
+    EndpointStatus,
+    Population,
+    PopulationStatus,
+    SuiteLifeStatus,
+)
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import State
-from modelecology.governance import portfolio
-from modelecology.governance.facts import Wait
+from modelecology.governance.courses import told
+from modelecology.governance.evidence import EvidenceError
+from modelecology.governance.facts import Results, Wait
 from modelecology.kube.cluster import POPULATION
 from modelecology.store import StoreError
 
+from .accounts import totals
 from .boards import EngineView, Standing
 from .conditions import said, with_remedy
+from .dues import shared
 from .frame import Asked, Frame
+from .members import standing
 from .metrics import SPECIALISTS
-from .rivals import resident_bytes, rivals
+from .rivals import rivals
 from .runtime import Runtime
 from .status import ledger_of, write
+from .suite_life import exhaustion, life_in, suite_life
+from .worth import members_of, population_of, routes_of, value_of
 
 _MOST_ENDPOINTS = 16  # as the CRD says; those that leave come last
 
@@ -70,20 +81,30 @@ def population_status(
     )
     specialists = runtime.cache.specialists(frame.namespace, frame.name)
     _count(frame, [s.status.state for s in specialists])
-    baseline = _baseline(runtime, frame)
+    answers = _answers(runtime, frame)
+    baseline, life = _baseline(frame, answers), suite_life(frame, answers)
+    weighed = population_of(standing(frame, runtime.results))
+    prices = frame.policy.prices
+    dues = shared(runtime.dues.of(frame), prices)
+    spent, until = totals(frame.log.book, frame.log.spent + dues, frame.log.specialists, prices, now)
     return PopulationStatus(
         observed_generation=generation,
-        conditions=tuple(
-            said(known, kind, on, reason, message, generation=generation, now=now) for kind, on in states
+        conditions=(
+            *(said(known, kind, on, reason, message, generation=generation, now=now) for kind, on in states),
+            *_exhausted(frame, life, known, generation, now),
         ),
         suite_digest=frame.suite_digest,
         policy_digest=frame.policy_digest,
+        suite_life=life,
         specialists=len(specialists),
         live=len(rivals(frame)),
-        value=_value(frame, baseline),
+        value=value_of(frame, weighed) if len(baseline) == len(frame.tasks) else None,
+        members=members_of(frame, weighed),
+        routes=routes_of(weighed),
         baseline=baseline,
         endpoints=tuple(_endpoint(e, v) for e, v in views.items())[:_MOST_ENDPOINTS],
-        ledger=ledger_of(frame.log.spent),
+        ledger=ledger_of(spent, until),
+        own_ledger=Ledger.model_validate(frame.log.book.own + dues, from_attributes=True),
         last_decision=Tip(sequence=frame.log.sequence, digest=frame.log.digest)
         if frame.log.sequence
         else None,
@@ -101,37 +122,47 @@ def _endpoint(endpoint: str, view: EngineView) -> EndpointStatus:
     )
 
 
-def _baseline(runtime: Runtime, frame: Frame) -> tuple[Baseline, ...]:
-    found = []
+def _answers(runtime: Runtime, frame: Frame) -> dict[str, Results]:
+    found = {}
     for task in frame.tasks:
         try:
             recorded = runtime.results.read(frame.store, frame.order(Asked(task.name, "Main")))
         except StoreError:
             recorded = None
         if recorded is not None:
-            score = round(recorded.results.mean, 6)
-            found.append(Baseline(task=task.name, score=score, n=len(recorded.results.items)))
+            found[task.name] = recorded.results
+    return found
+
+
+def _baseline(frame: Frame, answers: Mapping[str, Results]) -> tuple[Baseline, ...]:
+    """Give the generalist's scores on what may be told of the suite."""
+    life, found = life_in(frame), []
+    for task, results in answers.items():
+        try:
+            some = told(results, life, frame.suite_digest)
+        except EvidenceError:
+            continue
+        found.append(Baseline(task=task, score=round(some.mean, 6), n=len(some.items)))
     return tuple(found)
+
+
+def _exhausted(
+    frame: Frame,
+    life: SuiteLifeStatus | None,
+    known: tuple[Condition, ...],
+    generation: int,
+    now: datetime,
+) -> tuple[Condition, ...]:
+    found = exhaustion(frame, life)
+    if found is None:
+        return ()
+    kind = ConditionType.SUITE_EXHAUSTED
+    return (said(known, kind, True, *found, generation=generation, now=now),)
 
 
 def _count(frame: Frame, states: list[State]) -> None:
     for state in State:
         SPECIALISTS.labels(frame.namespace, frame.name, state).set(states.count(state))
-
-
-def _value(frame: Frame, baseline: tuple[Baseline, ...]) -> Decimal | None:
-    """Value of the population above the generalist alone; None until the suite is evaluated."""
-    if len(baseline) < len(frame.tasks):
-        return None
-    alone = {b.task: b.score for b in baseline}
-    best = dict(alone)
-    size = 0
-    for rival in rivals(frame):
-        best[rival.task] = max(best.get(rival.task, 0.0), rival.quality)
-        size += resident_bytes(frame, rival.record.key)
-    with_members = portfolio.value(portfolio.Population(best, size), frame.tasks, frame.policy)
-    without = portfolio.value(portfolio.Population(alone, 0), frame.tasks, frame.policy)
-    return (with_members - without).quantize(Decimal("0.01"))
 
 
 async def write_population(runtime: Runtime, before: Population, after: PopulationStatus) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -11,10 +12,16 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from modelecology.engines.port import Fingerprint
 from modelecology.engines.residency import choose_probes
-from modelecology.governance.facts import GENERALIST, Cost, Item, Results
+from modelecology.governance.facts import GENERALIST, Cost, Item, Policy, Results, RevisionRecord
+from modelecology.governance.lifecycle import WORKING
+from modelecology.governance.pinning import pinned
+from modelecology.governance.plain import Unreadable
+from modelecology.governance.situations import Judgement, inputs_of
 from modelecology.jobs.intents import EvaluationTask
 from modelecology.store import ArtifactCorrupt, ArtifactStore, bytes_digest
 from modelecology.store import Cost as StoredCost
+
+from .frame import Frame
 
 _REMEMBERED = 4096
 RESULTS = "results.jsonl"
@@ -27,6 +34,7 @@ class _Line(BaseModel):
     cluster: str
     score: float
     output: str = ""
+    seconds: float | None = None
 
 
 class _Prompt(BaseModel):
@@ -35,6 +43,7 @@ class _Prompt(BaseModel):
 
 
 _LINE = TypeAdapter(_Line)
+_PARTS = TypeAdapter(list[tuple[str, str]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class Recorded:
     results: Results
     outputs: dict[str, str]
     cost: Cost
+    key: str = ""  # it is paid for once, under this key
 
 
 class ResultsReader:
@@ -54,6 +64,7 @@ class ResultsReader:
         self._lock = threading.Lock()  # looks run in threads
         self._prompts: dict[str, dict[str, str]] = {}
         self._fingerprints: dict[str, Fingerprint] = {}
+        self._policies: dict[str, tuple[Policy, str]] = {}
 
     def read(self, store: ArtifactStore, order: EvaluationTask, model: str = GENERALIST) -> Recorded | None:
         """Read a result, or give None while it is not committed. Raises StoreError."""
@@ -64,13 +75,46 @@ class ResultsReader:
         if found is None:
             if store.commit_of(order.key) is None:
                 return None
-            found = _load(store, order)
+            found = _load(store, order.key, order.task)
             with self._lock:
                 self._known[order.key] = found
                 while len(self._known) > _REMEMBERED:
                     self._known.popitem(last=False)
         # Tasks with the same items share a key, so the task is the reader's and not the first writer's.
         return replace(found, results=replace(found.results, task=order.task, model=model))
+
+    def rules(self, frame: Frame, record: RevisionRecord) -> tuple[Policy, str]:
+        """Give the policy by which a revision is judged, and its digest. Raises StoreError."""
+        if record.state not in WORKING or record.pinned is None or record.policy is None:
+            return frame.policy, frame.policy_digest
+        with self._lock:
+            then = self._policies.get(record.pinned)
+        if then is None:
+            try:
+                made = inputs_of(record.pinned, frame.store.inputs.read).made
+            except Unreadable as error:
+                raise ArtifactCorrupt(f"The inputs {record.pinned[:19]} cannot be read: {error}.") from error
+            if not isinstance(made, Judgement):
+                return frame.policy, frame.policy_digest
+            then = (made.situation.policy, made.situation.policy_digest)
+            with self._lock:
+                self._policies[record.pinned] = then
+        return pinned(then[0], frame.policy), then[1]
+
+    def parts(self, store: ArtifactStore, trial: str) -> tuple[Recorded, ...] | None:
+        """Read all that a course has asked, or give None while it has not ended. Raises StoreError."""
+        if not trial or store.commit_of(trial) is None:
+            return None
+        found = []
+        for task, key in _PARTS.validate_python(store.manifest(trial).meta.get("parts")):
+            with self._lock:
+                recorded = self._known.get(key)
+            if recorded is None:
+                recorded = _load(store, key, task)
+                with self._lock:
+                    self._known[key] = recorded
+            found.append(recorded)
+        return tuple(found)
 
     def fingerprint(
         self, store: ArtifactStore, order: EvaluationTask, candidate: Recorded, base: Recorded
@@ -102,21 +146,33 @@ def cost_of(cost: StoredCost) -> Cost:
     )
 
 
-def _load(store: ArtifactStore, order: EvaluationTask) -> Recorded:
-    manifest = store.manifest(order.key)
-    content = store.read(order.key, RESULTS).decode()
+def joined(parts: Sequence[Recorded], task: str, model: str) -> Recorded | None:
+    """Put what was asked of one task together; None where nothing was."""
+    own = [part for part in parts if part.results.task == task]
+    if not own:
+        return None
+    items = tuple(item for part in own for item in part.results.items)
+    outputs = {item: output for part in own for item, output in part.outputs.items()}
+    cost = sum((part.cost for part in own), Cost())
+    return Recorded(Results(task, model, items, expected=len(items)), outputs, cost)
+
+
+def _load(store: ArtifactStore, key: str, task: str) -> Recorded:
+    manifest = store.manifest(key)
+    content = store.read(key, RESULTS).decode()
     try:
         lines = [_LINE.validate_json(line) for line in content.split("\n") if line]
     except ValidationError as error:
-        raise ArtifactCorrupt(f"{RESULTS} of {order.key[:12]} cannot be read; restore the store.") from error
+        raise ArtifactCorrupt(f"{RESULTS} of {key[:12]} cannot be read; restore the store.") from error
     expected = manifest.meta.get("n")
     return Recorded(
         Results(
-            task=order.task,
+            task=task,
             model=GENERALIST,
-            items=tuple(Item(line.id, line.cluster, line.score) for line in lines),
+            items=tuple(Item(line.id, line.cluster, line.score, line.seconds) for line in lines),
             expected=expected if isinstance(expected, int) else None,
         ),
         {line.id: line.output for line in lines},
         cost_of(manifest.cost),
+        key,
     )

@@ -57,6 +57,14 @@ def results_due(frame: Frame, attempts: int = 0) -> tuple[Asked, ...]:
     return (missing[attempts % len(missing)],) if missing else ()
 
 
+def asked_for_all(frame: Frame) -> tuple[Asked, ...]:
+    """List the results that serve all judging and belong to no candidate: they are the population's cost."""
+    told = {revision for _, revision in frame.log.book.held}
+    # One that went live before the log told which results are paid has paid for those of its own suite.
+    ours = (r for r in rivals(frame) if r.record.revision in told or r.record.suite != frame.suite_digest)
+    return (*frame.baseline(), *(asked for rival in ours for asked in _of_rival(frame, rival)))
+
+
 def _of_rival(frame: Frame, rival: Rival) -> tuple[Asked, ...]:
     if frame.suite.spec.task(rival.task) is None:
         return ()

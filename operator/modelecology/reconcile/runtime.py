@@ -23,9 +23,11 @@ from modelecology.kube.decisions import DecisionLog
 from modelecology.store import ArtifactStore, StoreError
 from modelecology.store.places import store_root
 
-from .boards import PopulationKey, ResidencyBoard, Slots
+from .boards import KeptRoutes, PopulationKey, ResidencyBoard, Slots
+from .dues import Dues
 from .frame import Frame, Rules
 from .lines import RunnerLine, RunnerLines, Runners
+from .log_copy import LogCopy
 from .queue import WorkKey, WorkQueue
 from .results import ResultsReader
 from .terms import rules
@@ -76,6 +78,7 @@ class Runtime:
     slots: Slots = field(default_factory=Slots)
     residency: ResidencyBoard = field(default_factory=ResidencyBoard)
     results: ResultsReader = field(default_factory=ResultsReader)
+    dues: Dues = field(default_factory=Dues)
     waiting: dict[str, set[WorkKey]] = field(default_factory=dict)  # who is woken when a job ends
     queued: dict[PopulationKey, set[WorkKey]] = field(default_factory=dict)  # who waits for a job slot
     running: dict[WorkKey, str] = field(default_factory=dict)  # the job that somebody waits for
@@ -90,9 +93,11 @@ class Runtime:
     counting: asyncio.Lock = field(default_factory=asyncio.Lock)
     in_the_way: dict[PopulationKey, Wait] = field(default_factory=dict)  # of a population's own evaluation
     ended: dict[WorkKey, float] = field(default_factory=dict)  # when the end of its job was noticed
+    routes: dict[PopulationKey, KeptRoutes] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
     _rules: dict[PopulationKey, tuple[tuple[str, int, str, int], Rules]] = field(default_factory=dict)
     _logs: dict[PopulationKey, DecisionLog] = field(default_factory=dict)
+    _copies: dict[PopulationKey, LogCopy] = field(default_factory=dict)
     _lines: RunnerLines = field(init=False)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _stores: dict[str, ArtifactStore] = field(default_factory=dict)
@@ -104,10 +109,20 @@ class Runtime:
         """Open the decision log of a population, once per uid."""
         key = (population.metadata.namespace, population.metadata.name)
         known = self._logs.get(key)
-        if known is None or known.uid != population.metadata.uid:
-            known = DecisionLog(self.cluster, *key, population.metadata.uid)
+        meta = population.metadata
+        copy = self._copies.get(key)
+        if known is None or copy is None or (known.uid, copy.uid) != (meta.uid, meta.log_uid):
+            copy = LogCopy(lambda: self.store(population), meta.log_uid, *key)
+            rebuilt = meta.log_uid != meta.uid
+            known = DecisionLog(self.cluster, *key, meta.uid, copy, rebuilt=rebuilt)
             self._logs[key] = known
+            self._copies[key] = copy
         return known
+
+    def log_copy(self, population: Population) -> LogCopy:
+        """Give the copy of a population's log in its store."""
+        self.log(population)
+        return self._copies[population.metadata.namespace, population.metadata.name]
 
     def store(self, population: Population) -> ArtifactStore:
         """Open a population's store, once per place and way to reach it."""
@@ -180,13 +195,16 @@ class Runtime:
         where = (key.namespace, key.name)
         self.forget_specialist(key)
         self._logs.pop(where, None)
+        self._copies.pop(where, None)
         self._rules.pop(where, None)
         self.attempts.pop(where, None)
+        self.dues.failed.pop(where, None)
         self.in_the_way.pop(where, None)
         self.ready.discard(where)
         self.counted.discard(where)
         self.slots.drop(where)
         self.residency.drop(where)
+        self.routes.pop(where, None)
         self._lines.forget(where)
 
     def populations(self) -> tuple[PopulationKey, ...]:

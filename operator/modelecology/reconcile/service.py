@@ -23,6 +23,7 @@ from .boards import EngineView, refusals, silent
 from .deletion import GRACE
 from .engines import Change, Resident, reconcile_engine
 from .frame import Asked, Frame
+from .results import Recorded, joined
 from .runtime import Runtime
 from .tell import tell
 
@@ -140,7 +141,7 @@ async def _places(runtime: Runtime, frame: Frame) -> dict[str, Place]:
 
 def _holds(frame: Frame, specialist: Specialist, names: frozenset[str]) -> bool:
     """Say whether one of some served names is a revision of a specialist."""
-    record = frame.log.specialists.get(specialist.metadata.uid)
+    record = frame.log.specialists.get(specialist.metadata.log_uid)
     return record is not None and any(r.served_name in names for r in record.revisions.values())
 
 
@@ -176,13 +177,23 @@ def _resident(runtime: Runtime, frame: Frame, record: RevisionRecord) -> Residen
     if frame.suite.spec.task(task) is None:
         return None
     order = frame.order(Asked(task, "Main", record.key))
-    candidate = runtime.results.read(frame.store, order, record.served_name)
+    candidate = _answers(runtime, frame, record, task) or runtime.results.read(
+        frame.store, order, record.served_name
+    )
     base = runtime.results.read(frame.store, frame.order(Asked(task, "Main")))
     if candidate is None or base is None:
         return None
     fingerprint = runtime.results.fingerprint(frame.store, order, candidate, base)
     path = frame.store.engine_path(record.key, frame.population.spec.serving.adapter_root)
     return Resident(record.served_name, path, fingerprint)
+
+
+def _answers(runtime: Runtime, frame: Frame, record: RevisionRecord, task: str) -> Recorded | None:
+    """Give what the revision answered in the proof that it passed."""
+    if record.proven is None:
+        return None
+    parts = runtime.results.parts(frame.store, record.proven.trial)
+    return joined(parts, task, record.served_name) if parts else None
 
 
 async def _clear(runtime: Runtime, frame: Frame, faults: list[StoreError]) -> bool:

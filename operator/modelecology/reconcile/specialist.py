@@ -9,12 +9,14 @@ from datetime import datetime
 
 from modelecology.api.reasons import Reason, named
 from modelecology.api.specialist import Specialist, SpecialistStatus
-from modelecology.api.vocabulary import State, Target
+from modelecology.api.vocabulary import Action, State, Target
+from modelecology.governance.book import Account
 from modelecology.governance.decide import decide
 from modelecology.governance.facts import Cost, JobFailure, Residency, RevisionRecord, Verdict, Wait
 from modelecology.governance.lifecycle import RESIDENT, STOPPED, WORKING
 from modelecology.governance.log import LogBroken
 from modelecology.governance.residence import decide_live
+from modelecology.governance.situations import Judgement, Made, Request, Succession
 from modelecology.governance.succession import next_expiry, retry, succession
 from modelecology.jobs.port import JobStatus, RunnerError
 from modelecology.kube.cluster import SPECIALIST
@@ -22,16 +24,18 @@ from modelecology.kube.decisions import LogMoved
 from modelecology.store import Progress, StoreError
 
 from . import finalizer
+from .accounts import Cut, at_least, ended_with, held, interrupted, unclaimed
 from .act import drop_job, end_jobs, ended_well, job_status, run_job, seconds_until
 from .deletion import delete_specialist, not_away, not_gone
 from .failures import failure_of, late
 from .frame import Frame
+from .isolation import isolate
 from .missing import wait_for_frame
 from .observe import Observer, Sight
 from .pauses import ENVIRONMENT_SECONDS, MOMENT_SECONDS, is_passing, may_run, pause, stands_alone
-from .people import retry_asked
+from .people import acceptance, retry_asked
 from .queue import WorkKey
-from .record import entry_of, record, subject_of
+from .record import entry_of, keep_inputs, record, subject_of
 from .runtime import PopulationMissing, Runtime, SuiteMissing
 from .status import PROGRESS_SECONDS, specialist_status, unmoved, write
 from .trouble import ENVIRONMENT
@@ -62,9 +66,11 @@ async def reconcile_specialist(runtime: Runtime, key: WorkKey) -> None:
         return
     if specialist.metadata.deletion_timestamp is not None:
         observer = Observer(frame, specialist, runtime.results, runtime.now())
+        took: dict[str, Cut] = {}
         for revision in observer.log.in_state(*WORKING):
+            took[revision.revision] = await ended_with(runtime, frame, observer, specialist, revision)
             await end_jobs(runtime, frame, observer, revision)
-        await delete_specialist(runtime, frame, specialist, key)
+        await delete_specialist(runtime, frame, specialist, key, took)
         return
     await _Trial(runtime, specialist, key).run()
 
@@ -98,24 +104,31 @@ class _Trial:
 
     async def _step(self, frame: Frame, observer: Observer) -> bool:
         """Record one verdict, or finish with waiting; says whether the look is over. Raises LogMoved."""
+        if await isolate(self._runtime, frame.population, self._specialist):
+            return False
         if self._is_early(frame, observer):
             return True
         if await self._tidy(frame, observer):
             return False
         seen = await self._observe(frame, observer)
-        if isinstance(seen.verdict, Verdict):
-            await self._record(frame, observer.record, seen, seen.verdict)
-            return False
+        verdict = seen.verdict
+        if isinstance(verdict, Verdict):
+            try:
+                await self._record(frame, observer.record, seen, verdict)
+                return False
+            except StoreError as error:
+                # What a verdict was made from must be kept first, so that anyone can make it again.
+                verdict = Wait(named(error.reason), str(error))
         if await self._watch_others(frame, observer, seen.sight):
             return False
-        wait = await self._act(frame, seen, seen.verdict)
+        wait = await self._act(frame, seen, verdict)
         await self._finish(frame, observer, seen, wait)
         return True
 
     def _is_early(self, frame: Frame, observer: Observer) -> bool:
         """Say whether the engines were not looked at since the start; until then the status stands."""
         engines = frame.population.spec.serving.endpoints
-        settled = observer.record.state in (State.LIVE, State.RETIRED)
+        settled = observer.record.state in (*RESIDENT, State.RETIRED)
         if not settled or self._runtime.residency.looked(self._where, engines):
             return False
         self._runtime.queue.add(WorkKey("Population", *self._where))
@@ -128,11 +141,18 @@ class _Trial:
         now, window = self._runtime.now(), frame.policy.undo_window
         due = succession(observer.log, observer.record.revision, now, window, wanted)
         asked = retry_asked(self._specialist, observer.log)
+        made: Made = Succession(
+            replace(observer.log, last=None), observer.record.revision, now, window, wanted
+        )
         if due is None and asked and observer.record.state in STOPPED:
             due = (observer.record, retry(observer.record, asked))
+            made = Request(observer.record, asked)
         if due is None:
             return False
-        await self._record_other(frame, observer, *due)
+        cut = await ended_with(self._runtime, frame, observer, self._specialist, due[0])
+        extra = cut.cost + held(frame.log, observer.log.uid, due[0].revision, now)
+        inputs = await keep_inputs(frame, made, extra, wait=False)
+        await self._record_other(frame, observer, *due, inputs, Cut(extra, cut.results))
         if due[0].revision != observer.record.revision:
             await end_jobs(self._runtime, frame, observer, due[0])
         return True
@@ -149,11 +169,19 @@ class _Trial:
                 wanted=Target.LIVE,
             )
             situation = replace(
-                sight.situation, record=other, claim=claim, residency=self._residency(frame, other)
+                sight.situation,
+                record=other,
+                claim=claim,
+                residency=self._residency(frame, other),
+                acceptance=acceptance(self._specialist, other),
             )
             verdict = decide_live(situation)
             if isinstance(verdict, Verdict):
-                await self._record_other(frame, observer, other, verdict)
+                extra = held(frame.log, observer.log.uid, other.revision, self._runtime.now())
+                inputs = None
+                if sight.with_store:
+                    inputs = await keep_inputs(frame, Judgement(situation), extra, wait=False)
+                await self._record_other(frame, observer, other, verdict, inputs, Cut(extra))
                 return True
         return False
 
@@ -163,10 +191,12 @@ class _Trial:
         observer: Observer,
         revision: RevisionRecord,
         verdict: Verdict,
+        inputs: str | None,
+        cut: Cut,
     ) -> None:
-        subject = subject_of(observer.log.name, self._specialist.metadata.uid, revision)
-        entry = entry_of(frame, subject, verdict, Cost(), None, now=self._runtime.now())
-        await record(self._runtime, frame, entry)
+        subject = subject_of(observer.log.name, observer.log.uid, revision)
+        entry = entry_of(frame, subject, verdict, cut.cost, None, inputs=inputs, now=self._runtime.now())
+        await record(self._runtime, frame, replace(entry, account=Account(results=cut.results)))
         self._runtime.wake(*self._where)
 
     async def _observe(self, frame: Frame, observer: Observer) -> Seen:
@@ -211,24 +241,59 @@ class _Trial:
 
     async def _record(self, frame: Frame, revision: RevisionRecord, seen: Seen, verdict: Verdict) -> None:
         meta = self._specialist.metadata
+        leaves = verdict.transition.target is not verdict.transition.source
+        now = self._runtime.now()
+        extra = held(frame.log, meta.log_uid, revision.revision, now)
+        # A screen that was survived is paid when its proof is opened.
+        pays = leaves or verdict.transition.action is Action.PROVE
+        cut = await self._cut(frame, seen, verdict) if pays else Cut()
+        if pays:
+            extra += at_least(seen.sight.evaluation_cost, cut.cost)
+        inputs = await self._kept(frame, seen.sight, verdict, extra)
         if verdict.transition.target in WORKING:
             self._specialist = await finalizer.hold(self._runtime, self._specialist)
-        leaves = verdict.transition.target is not verdict.transition.source
-        extra = seen.sight.evaluation_cost if leaves else Cost()
-        subject = subject_of(meta.name, meta.uid, revision, seen.sight.key)
+        subject = subject_of(meta.name, meta.log_uid, revision, seen.sight.key)
         evidence = seen.sight.situation.evidence.digest
-        entry = entry_of(frame, subject, verdict, extra, evidence, now=self._runtime.now())
+        entry = entry_of(frame, subject, verdict, extra, evidence, inputs=inputs, now=now)
+        judged_by = seen.sight.situation.policy_digest
+        entry = replace(entry, premises=replace(entry.premises, policy=judged_by))
+        if pays:
+            entry = replace(entry, account=Account(results=(*seen.sight.charged, *cut.results)))
         await record(self._runtime, frame, entry)
         states = (verdict.transition.source, verdict.transition.target)
         if leaves and any(state in (*RESIDENT, State.RETIRED, State.DELETED) for state in states):
             # Engines and store follow from this, and for some others the incumbent or a free place.
             self._runtime.queue.add(WorkKey("Population", *self._where))
             self._runtime.wake_specialists(*self._where, self._is_concerned)
+        elif leaves and frame.policy.budget is not None:
+            # What a trial is expected to take has become what it took.
+            self._runtime.wake_specialists(*self._where, self._waits_for_budget)
+
+    async def _cut(self, frame: Frame, seen: Seen, verdict: Verdict) -> Cut:
+        """Say what the job has taken that this verdict ends; one that ended badly was charged for that."""
+        edge, order = verdict.transition, seen.sight.order
+        if edge.source is State.TRAINING and seen.sight.situation.artifact is not None:
+            return unclaimed(seen.sight.situation.artifact, edge.action)
+        if order is None or edge.action in (Action.RETRY, Action.FAIL):
+            return Cut()
+        job = order.spec
+        now = self._runtime.now()
+        return Cut(await interrupted(frame, seen.status, job.cpus, job.gpus, order.progress_key, now))
+
+    async def _kept(self, frame: Frame, sight: Sight, verdict: Verdict, extra: Cost) -> str | None:
+        """Keep what a verdict was made from. Raises StoreError, unless people or engines have the say."""
+        alone = stands_alone(sight.situation.record.state, verdict)
+        if alone and not sight.with_store:
+            return None
+        return await keep_inputs(frame, Judgement(sight.situation), extra, wait=not alone)
 
     def _is_concerned(self, other: Specialist) -> bool:
         if other.spec.contract.task == self._specialist.spec.contract.task:
             return True
-        return any(c.reason == Reason.CAPACITY_FULL for c in other.status.conditions)
+        return any(c.reason in (Reason.CAPACITY_FULL, Reason.BUDGET_SPENT) for c in other.status.conditions)
+
+    def _waits_for_budget(self, other: Specialist) -> bool:
+        return any(c.reason == Reason.BUDGET_SPENT for c in other.status.conditions)
 
     async def _act(self, frame: Frame, seen: Seen, wait: Wait) -> Wait:
         """Let the job run that this state needs; a job that nobody needs any more is ended."""

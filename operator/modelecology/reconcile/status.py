@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from modelecology.api.ledger import Ledger, Tip
+from modelecology.api.ledger import Tip, Totals
 from modelecology.api.meta import Condition, ConditionType
 from modelecology.api.population import Population, PopulationStatus
 from modelecology.api.reasons import Mover, Reason, mover, named
@@ -16,15 +16,18 @@ from modelecology.api.specialist import (
     SpecialistStatus,
 )
 from modelecology.api.vocabulary import State, Target
+from modelecology.governance.book import Spent
 from modelecology.governance.facts import RevisionRecord, Wait
 from modelecology.governance.lifecycle import STOPPED
-from modelecology.governance.log import SpecialistRecord, Spent, expiry
+from modelecology.governance.log import SpecialistRecord, expiry
 from modelecology.kube.cluster import Kind
 from modelecology.store import Progress as StoredProgress
 
+from .accounts import totals
 from .conditions import said, with_remedy
 from .frame import Frame
 from .metrics import WRITES
+from .proposals import retirement_proposed
 from .runtime import Runtime
 from .tell import tell_trouble
 from .trouble import OUTSIDE
@@ -34,9 +37,15 @@ _MOVING = (State.TRAINING, State.EVALUATING, State.SHADOW)
 _BROKEN = (State.FAILED, State.QUARANTINED)
 
 
-def ledger_of(spent: Spent) -> Ledger:
-    """Translate what was spent."""
-    return Ledger.model_validate(spent, from_attributes=True)
+def ledger_of(spent: Spent, until: datetime | None = None) -> Totals:
+    """Translate what was spent, what is held included up to a moment."""
+    return Totals.model_validate(spent, from_attributes=True).model_copy(update={"until": until})
+
+
+def _ledger(frame: Frame | None, log: SpecialistRecord, now: datetime) -> Totals:
+    if frame is None:
+        return ledger_of(log.spent)
+    return ledger_of(*totals(frame.log.book, log.spent, (log.uid,), frame.policy.prices, now))
 
 
 def revision_status(record: RevisionRecord | None) -> RevisionStatus | None:
@@ -97,6 +106,20 @@ def _conditions(
     )
 
 
+def _drift(
+    before: Specialist, frame: Frame | None, record: RevisionRecord, now: datetime
+) -> tuple[Condition, ...]:
+    """Say that the trial under way is judged by another policy than the one that stands now."""
+    if frame is None or record.state not in _MOVING or record.pinned is None:
+        return ()
+    if record.policy in (None, frame.policy_digest):
+        return ()
+    reason = Reason.POLICY_DRIFTED
+    generation = before.metadata.generation
+    known = before.status.conditions
+    return (said(known, ConditionType.DRIFT, True, reason, reason.remedy, generation=generation, now=now),)
+
+
 def _score(record: RevisionRecord) -> str:
     card = record.scorecard
     return f"{card.score:.2f} (was {card.incumbent_score:.2f})" if card else ""
@@ -124,12 +147,16 @@ def specialist_status(
         observed_generation=before.metadata.generation,
         state=record.state,
         score=_score(record),
-        conditions=_conditions(before, log, record, wait, now),
+        conditions=(
+            *_conditions(before, log, record, wait, now),
+            *retirement_proposed(before, log, frame.policy if frame is not None else None, now),
+            *_drift(before, frame, record, now),
+        ),
         live=revision_status(live),
         candidate=None if settled or retired else revision_status(record),
         previous=revision_status(previous),
         progress=_progress(progress),
-        ledger=ledger_of(log.spent),
+        ledger=_ledger(frame, log, now),
         last_decision=Tip(sequence=log.last.sequence, digest=log.last.digest) if log.last else None,
         expires=expires,
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from modelecology.api.policy import Budget as ApiBudget
+from modelecology.api.policy import Limits as ApiLimits
 from modelecology.api.population import Population
+from modelecology.api.quantities import bytes_of
 from modelecology.api.specialist import Specialist, SpecialistSpec
 from modelecology.api.suite import EvaluationSuite, SuiteSpec
 from modelecology.api.vocabulary import Scope
-from modelecology.governance.facts import Budget, Claim, Policy, Prices, SuiteTask
+from modelecology.governance.facts import Budget, Claim, EvidenceRules, Limits, Policy, Prices, SuiteTask
 from modelecology.governance.log import served_name
 
 from .frame import Rules
@@ -29,6 +32,8 @@ def suite_digest(spec: SuiteSpec) -> str:
     body = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     for task in body["tasks"]:
         del task["data"]["uri"]
+        if not task["mustPass"]:
+            del task["mustPass"]  # it came later, and must not make another suite of an old one
     return digest_of_json(body)
 
 
@@ -60,7 +65,8 @@ def policy_digest(population: Population) -> str:
     body = spec.policy.model_dump(mode="json", by_alias=True, exclude_none=True)
     said = spec.policy.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     _drop_later_defaults(body, said, _FIRST_POLICY)
-    body["capacity"] = spec.serving.capacity.model_dump(mode="json", by_alias=True)
+    body["shadow"].pop("sample", None)  # no verdict rests on it
+    body["capacity"] = spec.serving.capacity.model_dump(mode="json", by_alias=True, exclude_none=True)
     body["replicas"] = len(spec.serving.endpoints)
     return digest_of_json(body)
 
@@ -82,7 +88,23 @@ def revision_of(spec: SpecialistSpec, base_digest: str) -> str:
 def _budget(budget: ApiBudget | None) -> Budget | None:
     if budget is None:
         return None
-    return Budget(budget.window, budget.gpu_hours, budget.cpu_hours)
+    each = budget.per_specialist
+    return Budget(
+        budget.window,
+        budget.gpu_hours,
+        budget.cpu_hours,
+        each.gpu_hours if each else None,
+        each.cpu_hours if each else None,
+    )
+
+
+def _limits(limits: ApiLimits) -> Limits:
+    latency = limits.latency
+    return Limits(
+        memory=bytes_of(limits.memory) if limits.memory is not None else None,
+        latency=latency.most.total_seconds() if latency is not None else None,
+        percentile=latency.percentile if latency is not None else 90,
+    )
 
 
 def policy(population: Population) -> Policy:
@@ -95,7 +117,14 @@ def policy(population: Population) -> Policy:
         threshold=rules.viability.threshold,
         horizon=rules.viability.horizon,
         requests_per_day=rules.viability.requests_per_day,
-        prices=Prices(rules.prices.gpu_hour, rules.prices.cpu_hour, rules.prices.gib_hour),
+        prices=Prices(
+            rules.prices.gpu_hour,
+            rules.prices.cpu_hour,
+            rules.prices.gib_hour,
+            rules.prices.token_million,
+            rules.prices.wait_hour,
+            rules.prices.stored_gib_hour,
+        ),
         minimum_scored=rules.shadow.minimum_scored,
         shadow_maximum=rules.shadow.maximum_duration,
         undo_window=rules.retirement.undo_window,
@@ -105,13 +134,40 @@ def policy(population: Population) -> Policy:
         replicas=len(spec.serving.endpoints),
         retries=spec.jobs.retries,
         manual=rules.promotion.mode == "Manual",
+        limits=_limits(rules.limits),
+        evidence=EvidenceRules(
+            method=rules.evidence.method,
+            disclosure=rules.evidence.disclosure,
+            looks=rules.evidence.looks,
+            slices=rules.evidence.slices,
+            rounds=rules.evidence.rounds,
+            grid=rules.evidence.grid,
+            screen=Fraction(str(rules.evidence.screen)),
+            minimum_effect=rules.evidence.minimum_effect,
+            effect=rules.evidence.effect,
+        ),
+        misrouting=rules.viability.misrouting,
+        reevaluate_every=rules.viability.reevaluate_every,
+        memory=spec.serving.capacity.memory_bytes,
+        automatic_retirement=rules.retirement.mode == "Automatic",
+        retirement_grace=rules.retirement.grace,
+        retire_by_point=rules.retirement.basis == "Point",
     )
 
 
 def tasks(suite: SuiteSpec) -> tuple[SuiteTask, ...]:
     """Translate the suite's tasks."""
     return tuple(
-        SuiteTask(t.name, t.role, t.scope or Scope.ADAPTER, t.share, t.price, t.max_regression or 0.0)
+        SuiteTask(
+            t.name,
+            t.role,
+            t.scope or Scope.ADAPTER,
+            t.share,
+            t.price,
+            t.max_regression,
+            t.floor,
+            t.must_pass,
+        )
         for t in suite.tasks
     )
 

@@ -8,13 +8,16 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+from modelecology.api.vocabulary import QUARANTINE_ANNOTATION
 from modelecology.kube.cluster import POPULATION, SPECIALIST, SUITE, Kind
 from modelecology.kube.decisions import LogMoved
 from modelecology.kube.errors import Conflict, KubeError, NotFound
 
+from .isolation import ISOLATION, reconcile_isolation
 from .metrics import ERRORS, QUEUE, RECONCILES
 from .population import reconcile_population
 from .queue import WorkKey
+from .routes import ROUTES, reconcile_routes
 from .runtime import Runtime
 from .specialist import reconcile_specialist
 
@@ -23,6 +26,8 @@ _SOON_SECONDS = 0.05
 _STAGES: dict[str, Callable[[Runtime, WorkKey], Awaitable[None]]] = {
     POPULATION.kind: reconcile_population,
     SPECIALIST.kind: reconcile_specialist,
+    ISOLATION: reconcile_isolation,
+    ROUTES: reconcile_routes,
 }
 
 
@@ -80,8 +85,10 @@ def seen(runtime: Runtime, kind: Kind, namespace: str, name: str) -> None:
     elif kind is POPULATION:
         runtime.wake(namespace, name)
     else:
-        runtime.queue.add(WorkKey(kind.kind, namespace, name))
         specialist = runtime.cache.specialist(namespace, name)
+        if specialist is not None and QUARANTINE_ANNOTATION in specialist.metadata.annotations:
+            runtime.queue.add(WorkKey(ISOLATION, namespace, name))
+        runtime.queue.add(WorkKey(kind.kind, namespace, name))
         if specialist is not None and not specialist.status.conditions:
             # A new one is counted in its population's status.
             runtime.queue.add(WorkKey(POPULATION.kind, namespace, specialist.spec.population_ref.name))

@@ -29,6 +29,7 @@ from modelecology.store.errors import (
     StoreUnavailable,
 )
 from modelecology.store.files import Files
+from modelecology.store.inputs import KeptInputs
 from modelecology.store.layouts import check_layout
 from modelecology.store.local_files import LocalFiles
 from modelecology.store.markers import MARKER, erase, marker_place, turn
@@ -73,6 +74,7 @@ class ArtifactStore:
     ) -> None:
         self._fresh = fresh
         self.places = Places(files, cache)
+        self.inputs = KeptInputs(files)
         self._files = files
         self._cache = cache
         self._known_format = False

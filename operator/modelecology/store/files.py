@@ -55,6 +55,10 @@ class Files(Protocol):
         """Read a file unless it still has the known stamp, in one request; None where there is none."""
         ...
 
+    def prepare(self, relative: str) -> None:
+        """Make a directory in which files are to be created, where there is such a thing."""
+        ...
+
     def create(self, relative: str, content: bytes) -> bool:
         """Create a file with all its bytes, or return False because there is one already."""
         ...

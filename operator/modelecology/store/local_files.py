@@ -129,6 +129,12 @@ class LocalFiles:
             raise
         return aside
 
+    def prepare(self, relative: str) -> None:
+        """Make the directory and its parents, below a root that is there."""
+        with local_errors(f"making {relative}", self.root):
+            self._require_root()
+            self._make_directory(self.root / relative)
+
     def create(self, relative: str, content: bytes) -> bool:
         """Create a file by a hard link: the one operation that is exclusive and shows all bytes at once."""
         path = self.root / relative

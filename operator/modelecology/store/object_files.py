@@ -96,6 +96,9 @@ class ObjectFiles:
                     raise
                 return None
 
+    def prepare(self, relative: str) -> None:
+        """Do nothing: without objects there is no directory."""
+
     def create(self, relative: str, content: bytes) -> bool:
         """Put an object with `If-None-Match: *`."""
         from obstore.exceptions import AlreadyExistsError

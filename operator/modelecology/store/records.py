@@ -100,13 +100,14 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: steps done and in all, last loss, seconds left, a word for what it is doing."""
+    """How far a job is: steps done and in all, last loss, seconds left, a word for what it does, its cost."""
 
     step: int
     total: int
     loss: float | None = None
     eta_seconds: float | None = None
     phase: str = ""
+    cost: Cost | None = None  # so far; what is charged if the job is ended now
 
 
 class _Record(BaseModel):
@@ -159,6 +160,7 @@ class _ProgressRecord(_Record):
     loss: float | None = None
     eta_seconds: float | None = None
     phase: str = ""
+    cost: _CostRecord | None = None
 
 
 def bytes_digest(content: bytes) -> str:
@@ -194,9 +196,28 @@ def load_marker(key: str, content: bytes) -> Marker:
     return Marker(record.standing, commit)
 
 
+def _cost_record(cost: Cost) -> _CostRecord:
+    return _CostRecord(
+        cpu_seconds=cost.cpu_seconds,
+        gpu_seconds=cost.gpu_seconds,
+        wall_seconds=cost.wall_seconds,
+        tokens=cost.tokens,
+        peak_rss_bytes=cost.peak_rss_bytes,
+    )
+
+
+def _cost_of(record: _CostRecord) -> Cost:
+    return Cost(
+        cpu_seconds=record.cpu_seconds,
+        gpu_seconds=record.gpu_seconds,
+        wall_seconds=record.wall_seconds,
+        tokens=record.tokens,
+        peak_rss_bytes=record.peak_rss_bytes,
+    )
+
+
 def dump_manifest(manifest: Manifest) -> bytes:
     """Write a manifest so that equal manifests are equal bytes."""
-    cost = manifest.cost
     return _dump(
         _ManifestRecord(
             kind=manifest.kind,
@@ -206,13 +227,7 @@ def dump_manifest(manifest: Manifest) -> bytes:
                 for name, entry in manifest.files.items()
             },
             meta=dict(manifest.meta),
-            cost=_CostRecord(
-                cpu_seconds=cost.cpu_seconds,
-                gpu_seconds=cost.gpu_seconds,
-                wall_seconds=cost.wall_seconds,
-                tokens=cost.tokens,
-                peak_rss_bytes=cost.peak_rss_bytes,
-            ),
+            cost=_cost_record(manifest.cost),
         )
     )
 
@@ -232,13 +247,7 @@ def load_manifest(key: str, content: bytes) -> Manifest:
         key=record.key,
         files={name: StoredFile(entry.sha256, entry.size) for name, entry in record.files.items()},
         meta=record.meta,
-        cost=Cost(
-            cpu_seconds=record.cost.cpu_seconds,
-            gpu_seconds=record.cost.gpu_seconds,
-            wall_seconds=record.cost.wall_seconds,
-            tokens=record.cost.tokens,
-            peak_rss_bytes=record.cost.peak_rss_bytes,
-        ),
+        cost=_cost_of(record.cost),
     )
 
 
@@ -251,6 +260,7 @@ def dump_progress(progress: Progress) -> bytes:
             loss=progress.loss,
             eta_seconds=progress.eta_seconds,
             phase=progress.phase,
+            cost=_cost_record(progress.cost) if progress.cost else None,
         )
     )
 
@@ -261,4 +271,5 @@ def load_progress(content: bytes) -> Progress | None:
         record = _ProgressRecord.model_validate_json(content)
     except ValidationError:
         return None
-    return Progress(record.step, record.total, record.loss, record.eta_seconds, record.phase)
+    cost = _cost_of(record.cost) if record.cost else None
+    return Progress(record.step, record.total, record.loss, record.eta_seconds, record.phase, cost)

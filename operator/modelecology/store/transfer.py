@@ -13,7 +13,7 @@ from modelecology.store.digests import directory_digest, file_digest, regular_fi
 from modelecology.store.errors import ArtifactCorrupt, PlaceNotFound, StoreUnavailable
 from modelecology.store.files import Files, local_errors, sync_directory, sync_file
 
-RESERVED = frozenset({"artifacts", "progress", "store.json"})
+RESERVED = frozenset({"artifacts", "inputs", "log", "progress", "store.json"})
 """Names at the store's root that are not for users' files."""
 
 

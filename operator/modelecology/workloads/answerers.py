@@ -39,9 +39,13 @@ class Likelihood:
 
 
 class Answerer(Protocol):
-    """Answers in the order of the questions; `tokens` counts what was read and written so far."""
+    """Answers in the order of the questions; `tokens` counts what was read and written so far.
+
+    `seconds` are those that each of the last answers took, if they were asked one by one; else it is empty.
+    """
 
     tokens: int
+    seconds: tuple[float, ...]
 
     def answers(self, prompts: Sequence[str], max_new_tokens: int, report: Report) -> tuple[str, ...]:
         """Answer greedily."""
@@ -60,6 +64,7 @@ class LocalAnswerer:
         self._model = model
         self._batch_size = batch_size
         self.tokens = 0
+        self.seconds: tuple[float, ...] = ()
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
         order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
@@ -185,18 +190,23 @@ class ServedAnswerer:
         self._pause = pause
         self._lock = threading.Lock()
         self.tokens = 0
+        self.seconds: tuple[float, ...] = ()
 
     def answers(self, prompts: Sequence[str], max_new_tokens: int, report: Report) -> tuple[str, ...]:
         """Answer greedily; raises EngineRefused, and EngineUnreachable also for a model not served."""
 
-        def ask(prompt: str) -> str:
+        def ask(prompt: str) -> tuple[str, float]:
+            began = time.monotonic()
             said = self._ask(prompt, max_new_tokens)
+            took = time.monotonic() - began
             with self._lock:
                 report(1)
-            return said
+            return said, took
 
         with ThreadPoolExecutor(self._concurrency) as pool:
-            return tuple(pool.map(ask, prompts))
+            answered = tuple(pool.map(ask, prompts))
+        self.seconds = tuple(round(took, 4) for _, took in answered)
+        return tuple(said for said, _ in answered)
 
     def likelihoods(self, pairs: Sequence[tuple[str, str]], report: Report) -> tuple[Likelihood, ...]:
         """Refuse: a chat endpoint gives no likelihoods, and a guess would not be comparable."""

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from modelecology.jobs.intents import EvaluateIntent, EvaluationTask
 from modelecology.store import ArtifactStore, Commit, Cost
 from modelecology.workloads.answerers import Answerer, Likelihood, Report
+from modelecology.workloads.course import run_course
 from modelecology.workloads.meter import Meter, ProgressReport
 from modelecology.workloads.rows import EvalItem, items_of_task
 from modelecology.workloads.scorers import (
@@ -33,6 +34,7 @@ class ItemResult:
     cluster: str
     score: float
     output: str
+    seconds: float | None = None
 
 
 def _choice_results(items: Sequence[EvalItem], weights: Sequence[Likelihood]) -> list[ItemResult]:
@@ -64,16 +66,18 @@ def score_task(
         ]
     score = text_scorer(task)  # before the model is asked: a broken judge must cost nothing
     outputs = answerer.answers([item.prompt for item in items], task.max_new_tokens, report)
+    seconds = answerer.seconds or (None,) * len(outputs)
     return [
-        ItemResult(item.id, item.cluster, score(item, output), output[:OUTPUT_LIMIT])
-        for item, output in zip(items, outputs, strict=True)
+        ItemResult(item.id, item.cluster, score(item, output), output[:OUTPUT_LIMIT], took)
+        for item, output, took in zip(items, outputs, seconds, strict=True)
     ]
 
 
 def _jsonl(results: Sequence[ItemResult]) -> bytes:
     lines = (
         json.dumps(
-            {"id": one.id, "cluster": one.cluster, "score": one.score, "output": one.output},
+            {"id": one.id, "cluster": one.cluster, "score": one.score, "output": one.output}
+            | ({} if one.seconds is None else {"seconds": one.seconds}),
             ensure_ascii=False,
             separators=(",", ":"),
         )
@@ -102,40 +106,69 @@ def _meta(
     }
 
 
+class Evaluation:
+    """One model that is asked: it is opened when something is left to do, and each task is charged its share.
+
+    Opening the model is charged to the first task.
+    """
+
+    def __init__(
+        self,
+        intent: EvaluateIntent,
+        store: ArtifactStore,
+        meter: Meter,
+        open_answerer: Callable[[], Answerer],
+    ) -> None:
+        self._intent = intent
+        self._store = store
+        self._meter = meter
+        self._open = open_answerer
+        self._answerer: Answerer | None = None
+        self._charged = Cost()
+        self._done = 0
+        # All data is read and checked before the model is opened.
+        pending = [task for task in intent.tasks if store.commit_of(task.key) is None]
+        self._items = {task.key: items_of_task(task, store.places) for task in pending}
+        total = sum(len(some) for some in self._items.values())
+        self._report = ProgressReport(store, intent.key, total, meter.clock)
+        self._report.report(0, "Evaluating")
+
+    def ask(self, tasks: Sequence[EvaluationTask]) -> list[Commit]:
+        """Score those tasks that have no committed result, and commit each under its own key."""
+        return [self._ask(task) for task in tasks if task.key in self._items]
+
+    def _ask(self, task: EvaluationTask) -> Commit:
+        if self._answerer is None:
+            self._answerer = self._open()
+
+        def tell(count: int) -> None:
+            self._done += count
+            self._report.report(self._done, f"Evaluating {task.task}")
+
+        results = score_task(task, self._items.pop(task.key), self._answerer, tell)
+        self._meter.tokens = self._answerer.tokens
+        spent = self._meter.cost()
+        with self._store.begin(task.key) as attempt:
+            attempt.write(RESULTS, _jsonl(results))
+            cost = _between(self._charged, spent)
+            commit = attempt.commit("Evaluate", _meta(self._intent, task, results), cost)
+        self._charged = spent
+        return commit
+
+
 def evaluate(
     intent: EvaluateIntent, store: ArtifactStore, meter: Meter, open_answerer: Callable[[], Answerer]
 ) -> list[Commit]:
-    """Score every task that has no committed result and commit each under its own key.
+    """Score every task that has no committed result; of a course, round by round until it has ended.
 
-    The model is opened only when something is left to do, after all data has been checked. Each task is
-    charged what it took; opening the model is charged to the first.
-
-    Raises the Data, Base, Store and engine errors.
+    Raises the Data, Base, Store and engine errors, and JudgeBroken.
     """
-    pending = [task for task in intent.tasks if store.commit_of(task.key) is None]
-    items = [items_of_task(task, store.places) for task in pending]
-    report = ProgressReport(store, intent.key, sum(len(some) for some in items), meter.clock)
-    report.report(0, "Evaluating")
-    commits: list[Commit] = []
-    charged = Cost()
-    done = 0
-    answerer = open_answerer() if pending else None
-    for task, some in zip(pending, items, strict=True):
-        assert answerer is not None
-
-        def tell(count: int, phase: str = f"Evaluating {task.task}") -> None:
-            nonlocal done
-            done += count
-            report.report(done, phase)
-
-        results = score_task(task, some, answerer, tell)
-        meter.tokens = answerer.tokens
-        spent = meter.cost()
-        with store.begin(task.key) as attempt:
-            attempt.write(RESULTS, _jsonl(results))
-            commits.append(attempt.commit("Evaluate", _meta(intent, task, results), _between(charged, spent)))
-        charged = spent
-    return commits
+    if intent.course is not None and store.commit_of(intent.key) is not None:
+        return []
+    evaluation = Evaluation(intent, store, meter, open_answerer)
+    if intent.course is None:
+        return evaluation.ask(intent.tasks)
+    return run_course(intent, intent.course, store, evaluation.ask)
 
 
 def _between(before: Cost, after: Cost) -> Cost:

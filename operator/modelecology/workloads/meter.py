@@ -39,12 +39,18 @@ class ProgressReport:
     """Writes a job's progress to the store, seldom; the first and the last report are always written."""
 
     def __init__(
-        self, store: ArtifactStore, key: str, total: int, clock: Callable[[], float] = time.monotonic
+        self,
+        store: ArtifactStore,
+        key: str,
+        total: int,
+        clock: Callable[[], float] = time.monotonic,
+        cost: Callable[[], Cost] | None = None,
     ) -> None:
         self._store = store
         self._key = key
         self._total = total
         self._clock = clock
+        self._cost = cost
         self._start = clock()
         self._last: float | None = None
 
@@ -55,7 +61,8 @@ class ProgressReport:
             return
         self._last = now
         left = (now - self._start) / step * (self._total - step) if step else None
-        record = Progress(step, self._total, loss, None if left is None else round(left, 1), phase)
+        eta = None if left is None else round(left, 1)
+        record = Progress(step, self._total, loss, eta, phase, self._cost() if self._cost else None)
         try:
             self._store.write_progress(self._key, record)
         except StoreError:

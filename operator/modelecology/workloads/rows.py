@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from modelecology.jobs.intents import DataRef, EvaluationTask, SealedRef, in_shadow_split
+from modelecology.governance.sequential import order
+from modelecology.jobs.intents import DataRef, EvaluationTask, SealedRef, UnitRange, in_shadow_split
 from modelecology.store import PlaceNotFound, Places
 from modelecology.workloads.errors import (
     DataContaminated,
@@ -132,7 +133,17 @@ def items_of_task(task: EvaluationTask, places: Places) -> tuple[EvalItem, ...]:
             wanted.append(item)
     if not wanted:
         raise DataEmpty(f"{task.data.uri} has no item on the {task.split} side of the split; add items.")
-    return tuple(wanted)
+    return tuple(wanted) if task.units is None else _in_range(wanted, task.units, task.data.uri)
+
+
+def _in_range(items: Sequence[EvalItem], units: UnitRange, name: str) -> tuple[EvalItem, ...]:
+    names = order((item.cluster for item in items), units.seed)
+    if not units.first < units.last <= len(names):
+        raise DataEmpty(
+            f"{name} has {len(names)} clusters, and {units.first} up to {units.last} are ordered; retry."
+        )
+    asked = frozenset(names[units.first : units.last])
+    return tuple(item for item in items if item.cluster in asked)
 
 
 def train_rows(ref: DataRef, places: Places) -> tuple[TrainRow, ...]:

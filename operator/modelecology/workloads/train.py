@@ -156,7 +156,7 @@ def train(intent: TrainIntent, store: ArtifactStore, meter: Meter) -> Commit:
     if ready is not None:
         store.verify(intent.key)
         return ready
-    report = ProgressReport(store, intent.key, intent.recipe.steps, meter.clock)
+    report = ProgressReport(store, intent.key, intent.recipe.steps, meter.clock, meter.cost)
     report.report(0, "Checking")
     rows = train_rows(intent.data, store.places)
     replay = train_rows(intent.replay, store.places) if intent.replay else ()

@@ -7,6 +7,8 @@ local waits = {
   CapacityFull = true,
   InsufficientEvidence = true,
   PortfolioGainDoesNotRepayCost = true,
+  -- Retired and yet not Ready: evidence retired it, though lifecycle.target asks for it.
+  Retired = true,
   -- Serving and yet not Ready: lifecycle.target is Shadow, and a live revision does not go back there.
   Serving = true,
 }

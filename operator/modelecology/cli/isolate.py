@@ -1,0 +1,64 @@
+"""`quarantine` and `release`: a person takes a revision out of service, or lets it earn its place again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from modelecology.api.specialist import RevisionStatus, Specialist
+from modelecology.api.vocabulary import QUARANTINE_ANNOTATION, RELEASE_ANNOTATION, State
+
+from .port import CliError, Cluster
+
+_LONGEST_REASON = 500
+
+
+def quarantine(cluster: Cluster, name: str, reason: str, now: datetime) -> str:
+    """Set the annotation `modelecology.io/quarantine` to `<revision>/<user>@<time> <reason>`, and say so.
+
+    It is about the live revision or, without one, the one in shadow. Raises `CliError` when the specialist
+    does not exist, has neither, or the reason is too long.
+    """
+    why = " ".join(reason.split())
+    if len(why) > _LONGEST_REASON:
+        raise CliError(f"The reason has {len(why)} characters.", f"Say it in {_LONGEST_REASON}.")
+    specialist = cluster.specialist(name)
+    chosen = _serving(specialist)
+    if chosen is None:
+        raise CliError(
+            f"{name} is {specialist.status.state}; only what is Shadow or Live can be quarantined.",
+            f"kubectl ecology explain {name} says what became of it.",
+        )
+    user = cluster.user()
+    word = f"{_word(chosen, user, now)} {why}".rstrip()
+    cluster.annotate(name, QUARANTINE_ANNOTATION, word)
+    return f"Took revision {chosen.revision} of {name} out of service as {user}."
+
+
+def release(cluster: Cluster, name: str, now: datetime) -> str:
+    """Set the annotation `modelecology.io/release` to `<revision>/<user>@<time>`, and say so.
+
+    Raises `CliError` when the specialist does not exist or its newest revision is not quarantined.
+    """
+    specialist = cluster.specialist(name)
+    status, newest = specialist.status, specialist.status.candidate
+    if status.state is not State.QUARANTINED or newest is None:
+        raise CliError(
+            f"{name} is {status.state}; only what is Quarantined can be released.",
+            f"kubectl ecology explain {name} says what it waits for.",
+        )
+    user = cluster.user()
+    cluster.annotate(name, RELEASE_ANNOTATION, _word(newest, user, now))
+    return f"Released revision {newest.revision} of {name} as {user}; it must earn its place again."
+
+
+def _serving(specialist: Specialist) -> RevisionStatus | None:
+    """Find what answers users or, without it, what is on trial."""
+    live, newest = specialist.status.live, specialist.status.candidate
+    if live is not None:
+        return live
+    return newest if newest is not None and newest.state is State.SHADOW else None
+
+
+def _word(about: RevisionStatus, user: str, now: datetime) -> str:
+    # The revision is named, so that the word never carries over to another one.
+    return f"{about.revision}/{user}@{now:%Y-%m-%dT%H:%M:%SZ}"

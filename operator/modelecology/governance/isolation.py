@@ -1,0 +1,74 @@
+"""Quarantine by a person, and what serves in place of a quarantined revision: the one before it, if it may.
+
+Neither rests on evidence, store or engines: a revision that does harm is out of service at once.
+"""
+
+from __future__ import annotations
+
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, Outcome, State, Target
+
+from .facts import Check, RevisionRecord, Verdict
+from .lifecycle import CheckName, transition
+from .log import SpecialistRecord, expiry
+from .situations import Isolation, Rollback
+from .verdict import clip, clock
+
+
+def quarantine(asked: Isolation) -> Verdict:
+    """Take a revision out of service because a person asks for it. Raises IllegalTransition."""
+    record, why = asked.record, f" Why: {asked.why}" if asked.why else ""
+    edge = transition(Action.QUARANTINE, record.state, State.QUARANTINED)
+    message = f"{asked.actor} took {record.served_name} out of service. It takes no more requests.{why}"
+    return Verdict(edge, Outcome.PASS, Reason.QUARANTINE_REQUESTED, clip(message), actor=asked.actor)
+
+
+def rollback(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
+    """Find the revision that serves again in place of a quarantined one; None where the fallback does.
+
+    It is the one that the quarantined revision replaced, while it can be restored and finds a slot. What
+    evidence or the owner has retired stays retired.
+    """
+    if seen.wanted is not Target.LIVE or seen.record.live is not None:
+        return None
+    gone = max(_fallen(seen.record), key=lambda r: r.entered, default=None)
+    before = max(_replaced(seen.record), key=lambda r: r.entered, default=None)
+    if gone is None or before is None or before.entered > gone.entered:
+        return None
+    checks = (_undo(seen, before), _capacity(seen))
+    if any(check.outcome is not Outcome.PASS for check in checks):
+        return None
+    message = f"{gone.served_name} is quarantined, so {before.served_name} serves again, which it replaced."
+    edge = transition(Action.RESTORE, State.RETIRED, State.LIVE)
+    return before, Verdict(edge, Outcome.PASS, Reason.ROLLED_BACK, message, checks)
+
+
+def _fallen(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
+    return tuple(r for r in record.in_state(State.QUARANTINED) if r.previous is State.LIVE)
+
+
+def _replaced(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
+    retired = record.in_state(State.RETIRED)
+    return tuple(r for r in retired if r.previous is State.LIVE and r.retired_for == Reason.SUPERSEDED)
+
+
+def _undo(seen: Rollback, before: RevisionRecord) -> Check:
+    end = expiry(before, seen.undo_window)
+    open_ = seen.now < end
+    return Check(
+        CheckName.UNDO,
+        Outcome.PASS if open_ else Outcome.FAIL,
+        observed=clock(seen.now),
+        limit=f"until {clock(end)}",
+        message=f"The undo window is {'open until' if open_ else 'closed since'} {clock(end)}.",
+    )
+
+
+def _capacity(seen: Rollback) -> Check:
+    return Check(
+        CheckName.CAPACITY,
+        Outcome.PASS if seen.taken < seen.slots else Outcome.FAIL,
+        observed=f"{seen.taken} taken",
+        limit=f"{seen.slots} slots",
+        message=f"{seen.taken} of {seen.slots} adapter slots are taken.",
+    )

@@ -1,0 +1,141 @@
+"""Where requests go: from the log and from what engines have proved, and from nothing else. Pure.
+
+A task goes to a revision that a Decision has promoted and that the engines have proved to be resident. What
+is wrong, unproven or gone is not in the table at all; what is quarantined is named, so that no gateway sends
+it anything whatever else it believes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from modelecology.api.vocabulary import State
+
+from .facts import RevisionRecord
+from .log import LogState
+
+MOST_ROUTES = 256
+MOST_PINNED = 16
+MOST_QUARANTINED = 1024
+
+Proofs = Mapping[str, frozenset[str]]
+"""By engine that answers, the served names that it has proved to hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a Specialist claims today, whether or not anything of it serves."""
+
+    specialist: str
+    uid: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRoute:
+    """How one task is served; all revisions by their served names."""
+
+    task: str
+    specialist: str | None = None
+    live: str | None = None
+    shadow: str | None = None
+    share: float = 0.0  # of the task's requests, that are copied to the shadow
+    pinned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Where the requests of one population go, as of one decision."""
+
+    version: int
+    engines: tuple[str, ...]  # those that hold all that the routes name; empty where none answers
+    routes: tuple[TaskRoute, ...]
+    quarantined: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """A live revision."""
+
+    record: RevisionRecord
+    specialist: str
+    task: str
+    score: float
+    current: bool  # its Specialist has no newer one
+
+
+def routes(log: LogState, contracts: Iterable[Contract], proofs: Proofs, sample: float) -> Routes:
+    """Put the routes together; `sample` is the share of a task's requests that its shadow gets.
+
+    One task has one live revision, the best by its scorecard; others that are live are pinned.
+    """
+    live = tuple(_live(log))
+    engines, proved = _chosen(proofs, frozenset(each.record.served_name for each in live))
+    serving = [each for each in live if each.record.served_name in proved]
+    shadows = _shadows(log, proofs, engines) if sample > 0 else {}
+    wanted = sorted(contracts, key=lambda c: (c.specialist, c.uid))
+    tasks = sorted({c.task for c in wanted} | {s.task for s in serving})[:MOST_ROUTES]
+    found, named = [], set[str]()
+    for task in tasks:
+        own = sorted((s for s in serving if s.task == task), key=_rank, reverse=True)
+        route = TaskRoute(task)
+        if own:
+            # A name leads to one task only: that of the newest revision, where an older one serves another.
+            name = own[0].specialist if own[0].specialist not in named else None
+            pinned = tuple(sorted(s.record.served_name for s in own[1 : MOST_PINNED + 1]))
+            route = TaskRoute(task, name, own[0].record.served_name, pinned=pinned)
+            named |= {own[0].specialist}
+        if task in shadows:
+            route = replace(route, shadow=shadows[task], share=sample)
+        found.append(route)
+    return Routes(log.sequence, engines, tuple(_with_names(found, wanted, named)), _quarantined(log))
+
+
+def _rank(serving: _Serving) -> tuple[bool, float, str]:
+    return serving.current, serving.score, serving.record.served_name
+
+
+def _live(log: LogState) -> Iterator[_Serving]:
+    for specialist in log.specialists.values():
+        for record in specialist.in_state(State.LIVE):
+            if record.scorecard is not None:
+                card, current = record.scorecard, record.revision == specialist.live
+                yield _Serving(record, specialist.name, card.task, card.score, current)
+
+
+def _chosen(proofs: Proofs, live: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Choose the engines that requests go to, and the live revisions that each of them has proved.
+
+    They are all that hold what the fullest one holds: one that came back and has proved nothing yet, or
+    refuses an adapter, gets no request, and keeps the others from none.
+    """
+    held = {engine: names & live for engine, names in proofs.items()}
+    fullest = max(held.items(), key=lambda item: (len(item[1]), item[0]), default=("", frozenset[str]()))[1]
+    return tuple(sorted(e for e, names in held.items() if names >= fullest)), fullest
+
+
+def _shadows(log: LogState, proofs: Proofs, engines: tuple[str, ...]) -> dict[str, str]:
+    """Find for each task the revision that has been in shadow for longest, on every engine."""
+    records = (r for s in log.specialists.values() for r in s.in_state(State.SHADOW))
+    proved = (r for r in records if engines and all(r.served_name in proofs[e] for e in engines))
+    found: dict[str, str] = {}
+    for record in sorted(proved, key=lambda r: (r.entered, r.served_name)):
+        if record.scorecard is not None:
+            found.setdefault(record.scorecard.task, record.served_name)
+    return found
+
+
+def _with_names(found: list[TaskRoute], contracts: list[Contract], named: set[str]) -> Iterator[TaskRoute]:
+    """Give each task that nobody serves the name of the first who claims it: clients may ask by it."""
+    for route in found:
+        claims = (c.specialist for c in contracts if c.task == route.task and c.specialist not in named)
+        name = route.specialist if route.live is not None else next(claims, None)
+        named |= {name} if name is not None else set()
+        yield replace(route, specialist=name)
+
+
+def _quarantined(log: LogState) -> tuple[str, ...]:
+    records = [r for s in log.specialists.values() for r in s.in_state(State.QUARANTINED)]
+    newest = sorted(records, key=lambda r: (r.entered, r.served_name), reverse=True)[:MOST_QUARANTINED]
+    return tuple(sorted({r.served_name for r in newest}))

@@ -1,0 +1,183 @@
+"""Keeps the routing table of a population in one ConfigMap: written when it says something else, and only then.
+
+It is written in the same look as the Decision that changes it, before anything that could keep it waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from modelecology.api.decision import POPULATION_LABEL
+from modelecology.api.meta import API_VERSION
+from modelecology.api.population import Population
+from modelecology.api.routing import (
+    TABLE_KEY,
+    RoutingTable,
+    ShadowRoute,
+    TableUnreadable,
+    TaskRoute,
+    read_table,
+    routes_name,
+)
+from modelecology.api.serving import Gateway
+from modelecology.governance.log import LogBroken, LogState
+from modelecology.governance.routing import Contract, Proofs, routes
+from modelecology.governance.routing import TaskRoute as Found
+from modelecology.kube.cluster import POPULATION, Body
+from modelecology.kube.errors import KubeError, NotFound
+
+from .boards import KeptRoutes, Standing
+from .metrics import WRITES
+from .queue import WorkKey
+from .runtime import Runtime
+
+ROUTES = "Routes"  # kind of the key of a look at a population's table alone
+_READ_AGAIN = timedelta(seconds=60)
+_CONFIG_MAP = "ConfigMap"
+_LOG = logging.getLogger(__name__)
+
+
+class ForeignRoutes(KubeError):
+    """The ConfigMap's name is taken by an object of somebody else; a person has to move it."""
+
+
+async def reconcile_routes(runtime: Runtime, key: WorkKey) -> None:
+    """Try again to write a table that could not be written."""
+    population = runtime.cache.population(key.namespace, key.name)
+    if population is not None:
+        await tend_routes(runtime, population)
+
+
+async def tend_routes(runtime: Runtime, population: Population) -> None:
+    """Write the table if it says something else now. What fails is tried again, and keeps nothing waiting."""
+    meta, gateway = population.metadata, population.spec.serving.gateway
+    if gateway is None or meta.deletion_timestamp is not None:
+        return
+    key = WorkKey(ROUTES, meta.namespace, meta.name)
+    kept = runtime.routes.setdefault((meta.namespace, meta.name), KeptRoutes())
+    async with kept.lock:
+        try:
+            await _tend(runtime, population, gateway, kept)
+        except (KubeError, LogBroken) as error:
+            kept.read = None
+            if str(error) != kept.told:
+                kept.told = str(error)
+                _LOG.warning("%s/%s: the routing table is not written: %s", *key[1:], error)
+            runtime.queue.retry(key)
+        else:
+            kept.told = ""
+            runtime.queue.forgive(key)
+
+
+async def _tend(runtime: Runtime, population: Population, gateway: Gateway, kept: KeptRoutes) -> None:
+    now = runtime.now()
+    if kept.read is None or now - kept.read >= _READ_AGAIN:
+        await _read(runtime, population, kept)
+        kept.read = now
+    # The newest log: of two that write, the second must not take back what the first has said.
+    log = await runtime.log(population).state()
+    table = _table(runtime, population, gateway, log, kept.table)
+    if kept.table is None or kept.table != table.model_copy(update={"version": kept.table.version}):
+        await _write(runtime, population, table, kept)
+
+
+async def _read(runtime: Runtime, population: Population, kept: KeptRoutes) -> None:
+    meta = population.metadata
+    found = await runtime.cluster.config_map(meta.namespace, routes_name(meta.name))
+    kept.there, kept.table = found is not None, None
+    if found is None:
+        return
+    if meta.uid not in {owner.get("uid") for owner in found["metadata"].get("ownerReferences") or ()}:
+        raise ForeignRoutes(
+            f"ConfigMap {routes_name(meta.name)} is not of this Population; rename or delete it"
+        )
+    try:
+        kept.table = read_table((found.get("data") or {}).get(TABLE_KEY, ""))
+    except TableUnreadable:
+        return  # it is written anew
+
+
+async def _write(runtime: Runtime, population: Population, table: RoutingTable, kept: KeptRoutes) -> None:
+    meta, cluster = population.metadata, runtime.cluster
+    data = {"data": {TABLE_KEY: table.canonical().decode()}}
+    verb = "patch" if kept.there else "create"
+    try:
+        if kept.there:
+            await cluster.patch_config_map(meta.namespace, routes_name(meta.name), data)
+        else:
+            await cluster.create_config_map(meta.namespace, {"metadata": _metadata(population), **data})
+    except NotFound:
+        kept.there = False
+        raise
+    WRITES.labels(verb, _CONFIG_MAP).inc()
+    kept.there, kept.table = True, table
+    _LOG.info("%s/%s: routing table of decision %d is written", meta.namespace, meta.name, table.version)
+
+
+def _metadata(population: Population) -> Body:
+    meta = population.metadata
+    owner = {"apiVersion": API_VERSION, "kind": POPULATION.kind, "name": meta.name, "uid": meta.uid}
+    labels = {POPULATION_LABEL: meta.name}
+    return {"name": routes_name(meta.name), "labels": labels, "ownerReferences": [owner]}
+
+
+def _table(
+    runtime: Runtime, population: Population, gateway: Gateway, log: LogState, last: RoutingTable | None
+) -> RoutingTable:
+    meta, spec = population.metadata, population.spec
+    contracts = [
+        Contract(s.metadata.name, s.metadata.log_uid, s.spec.contract.task)
+        for s in runtime.cache.specialists(meta.namespace, meta.name)
+        if s.metadata.deletion_timestamp is None
+    ]
+    found = routes(log, contracts, _proofs(runtime, population, last), spec.policy.shadow.sample)
+    return RoutingTable(
+        version=found.version,
+        namespace=meta.namespace,
+        population=meta.name,
+        uid=meta.uid,
+        fallback=gateway.fallback,
+        isolate=gateway.isolate,
+        generalist=gateway.generalist,
+        engines=found.engines or spec.serving.endpoints,
+        routes=tuple(_route(each) for each in found.routes),
+        quarantined=found.quarantined,
+    )
+
+
+def _route(found: Found) -> TaskRoute:
+    return TaskRoute(
+        task=found.task,
+        specialist=found.specialist,
+        live=found.live,
+        shadow=ShadowRoute(revision=found.shadow, share=found.share) if found.shadow is not None else None,
+        pinned=found.pinned,
+    )
+
+
+def _proofs(runtime: Runtime, population: Population, last: RoutingTable | None) -> Proofs:
+    """Say what each engine that answers has proved; what one of them is wrong about counts for none.
+
+    Until all were looked at since the start, and while none answers, what the last table says stands: the
+    operator's own start, or its own network, is no reason to send users elsewhere.
+    """
+    where = (population.metadata.namespace, population.metadata.name)
+    endpoints = population.spec.serving.endpoints
+    views = runtime.residency.views(where, endpoints)
+    answering = {e: view for e, view in views.items() if view.looked and view.reachable}
+    if last is not None and (not answering or not runtime.residency.looked(where, endpoints)):
+        return {e: _names(last) for e in last.engines if e in endpoints}
+    each = [item for view in answering.values() for item in view.standing.items()]
+    wrong = {name for name, standing in each if standing is Standing.MISMATCHED}
+    return {
+        e: frozenset(n for n, s in view.standing.items() if s is Standing.PROVED) - wrong
+        for e, view in answering.items()
+    }
+
+
+def _names(table: RoutingTable) -> frozenset[str]:
+    named = (
+        (route.live, *route.pinned, route.shadow.revision if route.shadow else None) for route in table.routes
+    )
+    return frozenset(name for names in named for name in names if name is not None)

@@ -1,0 +1,230 @@
+"""The routing table that gateways watch: written with the Decision that changes it, and not without a change."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from modelecology.api.routing import RoutingTable, read_table
+from modelecology.api.vocabulary import QUARANTINE_ANNOTATION
+from modelecology.engines.port import EngineUnreachable
+from modelecology.kube.cluster import POPULATION, SPECIALIST
+from modelecology.kube.double import CONFIG_MAP, Write
+from modelecology.kube.errors import ApiUnavailable
+from modelecology.reconcile.isolation import ISOLATION, reconcile_isolation
+from modelecology.reconcile.queue import WorkKey
+from modelecology.reconcile.routes import tend_routes
+
+from .stage import NAMESPACE, Stage
+
+NAME = "desk-routes"
+Object = dict[str, Any]
+
+
+def desk(stage: Stage, gateway: Object | None = None, **policy: Any) -> Object:
+    """The population with a gateway."""
+    body: Object = stage.manifests.population(**policy)
+    body["spec"]["serving"]["gateway"] = gateway or {}
+    return body
+
+
+def table(stage: Stage) -> RoutingTable:
+    """Read the table as a gateway does."""
+    found = stage.cluster.get(CONFIG_MAP, NAMESPACE, NAME)
+    assert found is not None
+    return read_table(found["data"]["table.json"])
+
+
+def written(stage: Stage) -> list[str]:
+    """List how the ConfigMap was written."""
+    return [w.verb for w in stage.cluster.writes if w.kind == "ConfigMap"]
+
+
+async def served(stage: Stage, gateway: Object | None = None, **policy: Any) -> str:
+    """Bring `dates` live behind a gateway; gives its served name."""
+    dates = stage.manifests.specialist("dates", "dates", 0.6)
+    await stage.apply(stage.manifests.suite(), desk(stage, gateway, **policy), dates)
+    await stage.settle()
+    assert stage.state("dates") == "Live Serving"
+    name: str = stage.status("dates")["live"]["servedName"]
+    return name
+
+
+async def quarantine(stage: Stage) -> None:
+    """Ask for the quarantine of what is live, and look at nothing yet."""
+    word = f"{stage.status('dates')['live']['revision']}/ada@2026-03-01T12:30:00Z"
+    patch = {"metadata": {"annotations": {QUARANTINE_ANNOTATION: word}}}
+    await stage.cluster.patch(SPECIALIST, NAMESPACE, "dates", patch)
+
+
+async def test_without_a_gateway_no_config_map_is_read_or_written(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> Any:
+        raise AssertionError("a ConfigMap was asked for")
+
+    for name in ("config_map", "create_config_map", "patch_config_map"):
+        monkeypatch.setattr(type(stage.cluster), name, never)
+    await stage.apply_desk(stage.manifests.specialist("dates", "dates", 0.6))
+    assert stage.state("dates") == "Live Serving"
+    assert written(stage) == []
+
+
+async def test_what_a_decision_made_live_and_engines_proved_is_in_the_table(stage: Stage) -> None:
+    name = await served(stage, {"generalist": "smol", "fallback": "Error", "isolate": "Cancel"})
+    found = table(stage)
+    (route,) = found.routes
+    assert (route.task, route.specialist, route.live, route.shadow) == ("dates", "dates", name, None)
+    assert found.engines == ("http://127.0.0.1:2",)
+    assert (found.generalist, found.fallback, found.isolate) == ("smol", "Error", "Cancel")
+    population = stage.get("desk", POPULATION)
+    assert (found.namespace, found.population, found.uid) == (
+        NAMESPACE,
+        "desk",
+        population["metadata"]["uid"],
+    )
+    body = stage.get(NAME, CONFIG_MAP)
+    (owner,) = body["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("Population", "desk", found.uid)
+    assert body["metadata"]["labels"] == {"modelecology.io/population": "desk"}
+
+
+async def test_it_is_written_when_it_says_something_else_and_only_then(stage: Stage) -> None:
+    await served(stage)
+    # Empty, and once more when the revision went live.
+    assert written(stage) == ["create", "patch"]
+    await stage.pass_time(timedelta(hours=5))
+    await stage.restart()
+    await stage.settle(60.0)
+    assert written(stage) == ["create", "patch"]
+
+
+async def test_a_quarantine_is_in_the_table_before_any_engine_is_asked(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await served(stage)
+
+    async def never(*_: object) -> Any:
+        raise AssertionError("an engine was asked")
+
+    monkeypatch.setattr(type(stage.engine), "models", never)
+    await quarantine(stage)
+    await reconcile_isolation(stage.runtime, WorkKey(ISOLATION, NAMESPACE, "dates"))
+    found = table(stage)
+    assert (found.routes[0].live, found.quarantined) == (None, (name,))
+    assert stage.adapters() == [name]
+    decided = [w.kind for w in stage.cluster.writes[-2:]]
+    assert decided == ["Decision", "ConfigMap"]
+    assert found.version == (await stage.log()).sequence
+
+
+async def test_a_new_operator_changes_nothing_before_it_has_looked_at_the_engines(stage: Stage) -> None:
+    name = await served(stage)
+    await stage.restart()
+    population = stage.runtime.cache.population(NAMESPACE, "desk")
+    assert population is not None
+    await tend_routes(stage.runtime, population)
+    assert table(stage).routes[0].live == name
+    assert written(stage) == ["create", "patch"]
+    # What is decided meanwhile counts all the same.
+    await quarantine(stage)
+    await reconcile_isolation(stage.runtime, WorkKey(ISOLATION, NAMESPACE, "dates"))
+    assert (table(stage).routes[0].live, table(stage).quarantined) == (None, (name,))
+
+
+async def test_engines_that_are_away_keep_the_last_table_and_one_of_two_leaves_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = stage.add_engine("http://127.0.0.1:3")
+    body = desk(stage)
+    body["spec"]["serving"]["endpoints"].append("http://127.0.0.1:3")
+    dates = stage.manifests.specialist("dates", "dates", 0.6)
+    await stage.apply(stage.manifests.suite(), body, dates)
+    await stage.settle()
+    name = table(stage).routes[0].live
+    assert name is not None
+    assert table(stage).engines == ("http://127.0.0.1:2", "http://127.0.0.1:3")
+
+    real, away = type(second).models, {second}
+
+    async def answers(self: Any) -> Any:
+        if self in away:
+            raise EngineUnreachable("The engine is away.")
+        return await real(self)
+
+    monkeypatch.setattr(type(second), "models", answers)
+    await stage.settle()
+    assert (table(stage).engines, table(stage).routes[0].live) == (("http://127.0.0.1:2",), name)
+    away.add(stage.engine)
+    await stage.settle()
+    assert (table(stage).engines, table(stage).routes[0].live) == (("http://127.0.0.1:2",), name)
+    away.clear()
+    await stage.settle()
+    assert table(stage).engines == ("http://127.0.0.1:2", "http://127.0.0.1:3")
+
+
+async def test_a_shadow_gets_the_share_that_the_policy_says(stage: Stage) -> None:
+    dates = stage.manifests.specialist("dates", "dates", 0.6)
+    dates["spec"]["lifecycle"] = {"target": "Shadow"}
+    policy = desk(stage)["spec"]["policy"].get("shadow", {}) | {"sample": 0.25}
+    await stage.apply(stage.manifests.suite(), desk(stage, shadow=policy), dates)
+    await stage.settle()
+    assert stage.state("dates") == "Shadow ShadowHeld"
+    (route,) = table(stage).routes
+    assert route.live is None
+    assert route.shadow is not None
+    assert (route.shadow.revision, route.shadow.share) == (
+        stage.status("dates")["candidate"]["servedName"],
+        0.25,
+    )
+
+
+async def test_one_that_was_deleted_is_written_again_in_a_minute(stage: Stage) -> None:
+    name = await served(stage)
+    stage.cluster.delete(CONFIG_MAP, NAMESPACE, NAME)
+    await stage.pass_time(timedelta(seconds=61))
+    assert table(stage).routes[0].live == name
+
+
+async def test_a_config_map_of_somebody_else_is_left_alone(stage: Stage) -> None:
+    theirs = {"metadata": {"name": NAME}, "data": {"table.json": "{}"}}
+    await stage.cluster.create_config_map(NAMESPACE, theirs)
+    await served(stage)
+    assert written(stage) == ["create"]
+    assert stage.get(NAME, CONFIG_MAP)["data"] == {"table.json": "{}"}
+    stage.cluster.delete(CONFIG_MAP, NAMESPACE, NAME)
+    await stage.pass_time(timedelta(minutes=2))
+    assert table(stage).routes[0].live is not None
+
+
+async def test_an_api_server_that_refuses_holds_up_no_decision_and_is_tried_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await served(stage)
+    real, down = type(stage.cluster).patch_config_map, [True]
+
+    async def fails(self: Any, *given: Any) -> Any:
+        if down:
+            raise ApiUnavailable("The API server is away.")
+        return await real(self, *given)
+
+    monkeypatch.setattr(type(stage.cluster), "patch_config_map", fails)
+    await quarantine(stage)
+    await stage.settle()
+    assert (await stage.actions("dates"))[-1] == "Quarantine QuarantineRequested"
+    assert table(stage).quarantined == ()
+    down.clear()
+    await stage.settle(60.0)
+    assert table(stage).quarantined == (name,)
+
+
+async def test_it_goes_with_its_population(stage: Stage) -> None:
+    await served(stage)
+    stage.cluster.delete(SPECIALIST, NAMESPACE, "dates")
+    await stage.settle(60.0)
+    stage.cluster.delete(POPULATION, NAMESPACE, "desk")
+    await stage.settle(60.0)
+    assert stage.cluster.get(CONFIG_MAP, NAMESPACE, NAME) is None
+    assert Write("delete", "ConfigMap", NAME) not in stage.cluster.writes
