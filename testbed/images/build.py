@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,6 +45,8 @@ _KEPT_STAGES = {
     "serving": ("tools", "libraries"),
 }
 TARGETS = tuple(_KEPT_STAGES)
+# More than that is not compressed, which takes longer than to copy it.
+_LITTLE_BYTES = 200e6
 SBOM = "/opt/modelecology/sbom.cdx.json"
 _PYTHON_VERSION = "import platform; print(platform.python_version())"
 
@@ -114,6 +116,15 @@ class ImageBuilder:
                 sbom_of(tar).write_text(self._in_container(image.name, "cat", SBOM), encoding="utf-8")
                 self._buildah.export(image.name, tar)
         return tar
+
+    def export_rest(self, image: BuiltImage, out: Path, held: Collection[str]) -> Path | None:
+        """Write into a folder what a node with these layers lacks; None where that is too much for it."""
+        with self._alone():
+            self._built(image.target)
+            lacking = {d: size for d, size in self._buildah.layers(image.name).items() if d not in held}
+            if sum(lacking.values()) > _LITTLE_BYTES:
+                return None
+            return self._buildah.export_rest(image.name, out / f"{image.target}.tar", held)
 
     def _alone(self) -> AbstractContextManager[None]:
         return exclusive(cache_root() / "image-build.lock", self._progress, "it builds an image")

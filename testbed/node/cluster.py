@@ -135,6 +135,10 @@ class NodeCluster(ControlPlane, PodCluster):
         """Whether pods can use an image of this name."""
         return self._parts.containers.has(name)
 
+    def layers(self) -> frozenset[str]:
+        """The digests of the layers that the node has, and of what else of images."""
+        return self._parts.containers.blobs()
+
     def forget_older_images(self, name: str) -> None:
         """Forget the other images of the same repository."""
         self._parts.containers.forget_older(name)
