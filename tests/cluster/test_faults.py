@@ -20,7 +20,7 @@ from testbed.installation import Image, Installation, fill
 from testbed.node import NodeCluster
 from testbed.tiny import TinyDesk
 from testbed.waiting import holds_within
-from tests.cluster.conftest import Installed, let_others_in
+from tests.cluster.conftest import PACE_SECONDS, Installed, let_others_in
 
 pytestmark = pytest.mark.long
 
@@ -139,7 +139,7 @@ def undisturbed(
 ) -> dict[str, Any]:
     """How it ends when nothing is killed."""
     with life(owned_node, images, tiny_desk, tmp_path_factory) as installed:
-        assert holds_within(lambda: ended(installed), 900.0), installed.story()
+        assert holds_within(lambda: ended(installed), 900.0, PACE_SECONDS), installed.story()
         return end_state(installed)
 
 
@@ -157,9 +157,9 @@ def test_whatever_is_killed_the_end_is_the_same_and_each_key_has_one_effect(
     with life(owned_node, images, tiny_desk, tmp_path_factory) as installed:
         for _ in range(KILLS):
             # At the end of the life, or at a moment of it.
-            holds_within(lambda: ended(installed), chance.uniform(1.0, LONGEST_PAUSE))
+            holds_within(lambda: ended(installed), chance.uniform(1.0, LONGEST_PAUSE), PACE_SECONDS)
             fault(installed)
-        assert holds_within(lambda: ended(installed), 1200.0), installed.story()
+        assert holds_within(lambda: ended(installed), 1200.0, PACE_SECONDS), installed.story()
         assert end_state(installed) == undisturbed
         assert steps(installed) == STEPS
         assert numbers(installed) == list(range(1, len(numbers(installed)) + 1))
