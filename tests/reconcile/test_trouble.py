@@ -282,3 +282,20 @@ async def test_a_pod_that_the_cluster_does_not_let_in_is_told_as_refused(
     monkeypatch.undo()
     await stage.settle(60.0)
     assert stage.condition("dates")["reason"] == "Serving"
+
+
+async def test_the_generalists_results_are_acted_upon_while_the_population_is_at_a_slow_engine(
+    stage: Stage,
+) -> None:
+    await stage.apply(
+        stage.manifests.suite(),
+        stage.manifests.population(),
+        stage.manifests.specialist("dates", "dates", 0.95),
+    )
+    await stage.settle(1.0, work=False)
+    queue = stage.runtime.queue
+    population = WorkKey("Population", NAMESPACE, "desk")
+    queue.add(population)
+    assert queue.take() == population  # and it is not given back
+    await stage.settle(1.0)
+    assert stage.status("dates")["state"] in ("Training", "Evaluating")
