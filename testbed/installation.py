@@ -142,6 +142,8 @@ class Installation:
         """Install the operator's chart, or upgrade it; its pod waits for the population's volume."""
         ours = {
             "image": self._images["operator"].values,
+            # As much as a job: where jobs take both processors, its share decides how soon it acts.
+            "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
             "jobs": {"image": self._images["workload"].name},
             "kubeRay": {"enabled": True, "namespace": "kuberay-system"},
             "secrets": [{"name": ENGINE_SECRET, "keys": ["token"]}],
