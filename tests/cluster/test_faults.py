@@ -35,11 +35,16 @@ STEPS = {
 
 
 def _delete_pods(installed: Installed, labels: str) -> None:
-    # A pod that is gone already is killed already.
+    kubectl, pods = installed.installation.kubectl, ("pods", f"--selector={labels}")
+
+    def is_there() -> bool:
+        return bool(kubectl("get", *pods, "--output=name"))
+
+    # Between two jobs there is no head: the next one is hit.
+    holds_within(lambda: is_there() or ended(installed), LONGEST_PAUSE, PACE_SECONDS)
+    # A pod that is gone meanwhile is killed already.
     with suppress(KubectlFailed):
-        installed.installation.kubectl(
-            "delete", "pods", f"--selector={labels}", "--grace-period=0", "--force"
-        )
+        print(kubectl("delete", *pods, "--grace-period=0", "--force").strip())
 
 
 def the_ray_head(installed: Installed) -> None:
