@@ -18,7 +18,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +63,12 @@ def job_ends(kubeconfig: Path) -> Iterator[dict[str, float]]:
     def look() -> None:
         objects: Any = client.CustomObjectsApi(api)
         while not done.is_set():
-            events: Any = watch
-            stream = events.Watch().stream(
-                objects.list_namespaced_custom_object,
-                "ray.io",
-                "v1",
-                NAMESPACE,
-                "rayjobs",
-                timeout_seconds=5,
-            )
-            for event in stream:
-                status = event["object"].get("status", {})
-                if status.get("jobStatus") in _ENDED:
-                    seen.setdefault(event["object"]["metadata"]["name"], time.time())
+            # A watch cache that is behind answers 504: the next watch begins anew.
+            with suppress(client.ApiException):
+                for event in _events(objects):
+                    status = event["object"].get("status", {})
+                    if status.get("jobStatus") in _ENDED:
+                        seen.setdefault(event["object"]["metadata"]["name"], time.time())
 
     thread = threading.Thread(target=look, name="job-ends", daemon=True)
     thread.start()
@@ -84,6 +77,12 @@ def job_ends(kubeconfig: Path) -> Iterator[dict[str, float]]:
     finally:
         done.set()
         thread.join(10.0)
+
+
+def _events(objects: Any) -> Iterator[dict[str, Any]]:
+    events: Any = watch
+    where = ("ray.io", "v1", NAMESPACE, "rayjobs")
+    yield from events.Watch().stream(objects.list_namespaced_custom_object, *where, timeout_seconds=5)
 
 
 def commits(store: Path) -> dict[str, float]:

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -19,9 +19,11 @@ from testbed import binaries
 from testbed.errors import ClusterNotGiven, ClusterNotOwned, KubectlFailed
 from testbed.kubeconfig import write_private_text
 from testbed.places import Progress, say
+from testbed.waiting import holds_within
 
 USE_KUBECONFIG = "MODELECOLOGY_USE_KUBECONFIG"
 _KUBECTL_SECONDS = 120.0
+_ESTABLISHED_SECONDS = 60.0
 
 
 class Cluster(ABC):
@@ -125,7 +127,16 @@ class Cluster(ABC):
         """
         files = [f"--filename={path}" for path in paths]
         names = self.kubectl("apply", "--server-side", "--output=name", *files).split()
-        self.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+        if not holds_within(lambda: self._are_established(names), _ESTABLISHED_SECONDS):
+            # Once more, for what kubectl says of it.
+            self.kubectl("wait", "--for=condition=Established", "--timeout=0s", *names)
+
+    def _are_established(self, names: Sequence[str]) -> bool:
+        # Right after a start the API server may not answer for a kind that it has just taken.
+        with suppress(KubectlFailed):
+            self.kubectl("wait", "--for=condition=Established", "--timeout=10s", *names)
+            return True
+        return False
 
     def create_namespace(self, prefix: str = "test") -> str:
         """Create a namespace of a unique name and wait for its default service account; its name."""

@@ -60,11 +60,16 @@ def load_images(cluster: NodeCluster, progress: Progress = say) -> Mapping[str, 
         built = builder.build(target)
         # A tag names all that goes into an image, so one that is there is this one.
         if not cluster.has_image(built.name):
-            tar = builder.export(built)
             progress(f"bringing {built.name} to the node")
-            cluster.load_image(tar)
-            # It has 6 GB, which buildah's store can give again.
-            tar.unlink()
+            with tempfile.TemporaryDirectory(prefix="modelecology-images-") as folder:
+                rest = builder.export_rest(built, Path(folder), cluster.layers())
+                if rest is not None:
+                    cluster.load_image(rest)
+            if rest is None:
+                tar = builder.export(built)
+                cluster.load_image(tar)
+                # It has 6 GB, which buildah's store can give again.
+                tar.unlink()
             cluster.forget_older_images(built.name)
         repository, _, tag = built.name.rpartition(":")
         found[target] = Image(repository, tag)
@@ -137,6 +142,8 @@ class Installation:
         """Install the operator's chart, or upgrade it; its pod waits for the population's volume."""
         ours = {
             "image": self._images["operator"].values,
+            # As much as a job: where jobs take both processors, its share decides how soon it acts.
+            "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
             "jobs": {"image": self._images["workload"].name},
             "kubeRay": {"enabled": True, "namespace": "kuberay-system"},
             "secrets": [{"name": ENGINE_SECRET, "keys": ["token"]}],

@@ -23,7 +23,8 @@ from modelecology.jobs.intents import (
     parse_intent,
 )
 from modelecology.jobs.port import JobFailure, JobSpec
-from modelecology.store import ArtifactStore, Commit, Cost, resolve
+from modelecology.store import ArtifactStore, Commit, Cost
+from modelecology.store.places import store_root
 from modelecology.workloads.course import run_course
 
 _COST = Cost(cpu_seconds=12.0, wall_seconds=6.0, tokens=1000)
@@ -67,7 +68,7 @@ class Playbook:
         model, voice = self._model(store, intent)
         score = self.specialists.get(model, {}).get(task.task, self.generalist[task.task])
         lines = []
-        rows = _rows(Path(resolve(task.data.uri, intent.store)))
+        rows = _rows(store.places.read(task.data.uri))
         rows = [r for r in rows if in_shadow_split(r, task.shadow_share) == (task.split == "Shadow")]
         units = task.units
         asked = set(rows if units is None else order(rows, units.seed)[units.first : units.last])
@@ -84,7 +85,7 @@ class Playbook:
         """Name the specialist, and the voice by which an engine double is recognised."""
         if intent.served is not None:
             name = intent.served.model.rpartition("-")[0]
-            return self._newest(store, Path(resolve("store:///artifacts", intent.store)), name), name
+            return self._newest(store, store_root(intent.store) / "artifacts", name), name
         if intent.adapter is not None:
             key = intent.adapter.key
             return self._trained(store, key), Path(store.local_path(key)).name
@@ -125,9 +126,8 @@ def _attempted(artifact: Path) -> float:
     return max((each.stat().st_mtime for each in artifact.glob("attempt-*")), default=0.0)
 
 
-def _rows(path: Path) -> list[str]:
-    lines = path.read_bytes().split(b"\n")
-    return [str(json.loads(line)["id"]) for line in lines if line.strip()]
+def _rows(content: bytes) -> list[str]:
+    return [str(json.loads(line)["id"]) for line in content.split(b"\n") if line.strip()]
 
 
 def _share(text: str) -> float:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 _POLL_SECONDS = 0.03
 
 
-def holds_within(condition: Callable[[], bool], seconds: float) -> bool:
-    """Ask until the condition holds; False if it still does not after the given seconds."""
+def holds_within(condition: Callable[[], bool], seconds: float, every: float = _POLL_SECONDS) -> bool:
+    """Ask until the condition holds; False if it still does not after the given seconds.
+
+    `every` is the pause after each question: what is dear to ask is asked seldom.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(every)
     return True

@@ -36,6 +36,8 @@ _UNREAD = (
     "var/lib/apt/lists",
     "var/log",
 )
+# debootstrap copies these from the machine it runs on; whoever runs a container gives it its own.
+_OF_THE_MACHINE = ("etc/hostname", "etc/resolv.conf")
 _CONTAINERFILE = """\
 FROM scratch
 ADD root.tar /
@@ -69,7 +71,7 @@ def base_image(progress: Progress = say, buildah: Buildah | None = None) -> str:
 
 def recipe_digest() -> str:
     """Names everything that the recipe says: suite, packages, what is taken out, machine, settings."""
-    parts = [_SUITE, platform.machine(), *_PACKAGES, "", *_UNREAD, "", _CONTAINERFILE]
+    parts = [_SUITE, platform.machine(), *_PACKAGES, "", *_UNREAD, "", *_OF_THE_MACHINE, "", _CONTAINERFILE]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
@@ -91,6 +93,8 @@ def _make(name: str, buildah: Buildah, progress: Progress) -> None:
         _run([program, "--variant=minbase", packages, _SUITE, str(root), *mirror])
         for place in _UNREAD:
             _empty(root / place)
+        for place in _OF_THE_MACHINE:
+            (root / place).write_bytes(b"")
         # One order, one owner numbering and one time: the same packages give the same layer.
         order = ("--sort=name", "--numeric-owner", "--mtime=@0", "--exclude=./dev/*", "--xattrs")
         _run(["tar", *order, "-C", str(root), "-cf", str(folder / "context" / "root.tar"), "."], folder)

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,13 +38,15 @@ from testbed.images.inputs import (
 from testbed.places import REPOSITORY, Progress, cache_root, exclusive, say
 
 CODE_LABEL = "io.modelecology.code-digest"
-# Stages that change seldom and take long; `libraries` has torch.
+# Stages that change seldom and take long, each after those it is built with; `libraries` has torch.
 _KEPT_STAGES = {
     "operator": ("tools", "operator-libraries"),
-    "workload": ("tools", "libraries"),
+    "workload": ("tools", "libraries", "workload-libraries"),
     "serving": ("tools", "libraries"),
 }
 TARGETS = tuple(_KEPT_STAGES)
+# More than that is not compressed, which takes longer than to copy it.
+_LITTLE_BYTES = 200e6
 SBOM = "/opt/modelecology/sbom.cdx.json"
 _PYTHON_VERSION = "import platform; print(platform.python_version())"
 
@@ -115,6 +117,15 @@ class ImageBuilder:
                 self._buildah.export(image.name, tar)
         return tar
 
+    def export_rest(self, image: BuiltImage, out: Path, held: Collection[str]) -> Path | None:
+        """Write into a folder what a node with these layers lacks; None where that is too much for it."""
+        with self._alone():
+            self._built(image.target)
+            lacking = {d: size for d, size in self._buildah.layers(image.name).items() if d not in held}
+            if sum(lacking.values()) > _LITTLE_BYTES:
+                return None
+            return self._buildah.export_rest(image.name, out / f"{image.target}.tar", held)
+
     def _alone(self) -> AbstractContextManager[None]:
         return exclusive(cache_root() / "image-build.lock", self._progress, "it builds an image")
 
@@ -151,7 +162,7 @@ class ImageBuilder:
         if self._source:
             options.append(f"--label=org.opencontainers.image.source={self._source}")
         with self._context() as context:
-            options += [_from_image(stage, self._stage(stage, context)) for stage in _KEPT_STAGES[target]]
+            options += self._stages(_KEPT_STAGES[target], context)
             arguments = {
                 "VERSION": __version__,
                 "REVISION": origin.revision,
@@ -161,13 +172,16 @@ class ImageBuilder:
             self._run_build(target, name, context, options, arguments)
         self._progress(f"built {name} in {time.monotonic() - started:.0f} s")
 
-    def _stage(self, stage: str, context: Path) -> str:
-        name = f"{_repository(stage)}:{stage_tag(self._recipe.files, stage, self._recipe.base_digest)}"
-        if not self._buildah.has(name):
-            options = [] if stage == "tools" else [_from_image("tools", self._stage("tools", context))]
-            self._progress(f"building {name}, which later builds share")
-            self._run_build(stage, name, context, options)
-        return name
+    def _stages(self, stages: Sequence[str], context: Path) -> list[str]:
+        """Build the kept stages that are missing, and give the options that put them in their places."""
+        options: list[str] = []
+        for stage in stages:
+            name = f"{_repository(stage)}:{stage_tag(self._recipe.files, stage, self._recipe.base_digest)}"
+            if not self._buildah.has(name):
+                self._progress(f"building {name}, which later builds share")
+                self._run_build(stage, name, context, options)
+            options.append(f"--build-context={stage}=container-image://{name}")
+        return options
 
     def _run_build(
         self,
@@ -229,10 +243,6 @@ def sbom_of(tar: Path) -> Path:
 
 def _repository(target: str) -> str:
     return f"localhost/modelecology/{target}"
-
-
-def _from_image(stage: str, image: str) -> str:
-    return f"--build-context={stage}=container-image://{image}"
 
 
 def main(arguments: Sequence[str]) -> int:

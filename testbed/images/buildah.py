@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import tarfile
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from testbed.errors import ControlPlaneError
 from testbed.places import cache_root
 
 _LAST_LINES = 25
+_NAME_OF_IMAGE = "io.containerd.image.name"
 _RUN = Path("/run")
 _DRIVERS = (
     # Without the option it leaves the store mounted upon itself, and the cache could not be deleted.
@@ -106,6 +110,36 @@ class Buildah:
             unfinished.replace(tar)
         finally:
             unfinished.unlink(missing_ok=True)
+        return tar
+
+    def layers(self, name: str) -> dict[str, int]:
+        """The layers of an image, lowest first: digests, and sizes in bytes. Raises BuildahFailed."""
+        manifest = json.loads(json.loads(self.run("inspect", "--type=image", name))["Manifest"])
+        return {layer["digest"]: layer["size"] for layer in manifest["layers"]}
+
+    def export_rest(self, name: str, tar: Path, held: Collection[str]) -> Path:
+        """Write an image without the layers that a node has, for that node alone; the same path.
+
+        Raises BuildahFailed.
+        """
+        with tempfile.TemporaryDirectory(prefix="modelecology-rest-") as folder:
+            layout = Path(folder)
+            blobs = layout / "blobs" / "sha256"
+            blobs.mkdir(parents=True)
+            holes = {digest: size for digest, size in self.layers(name).items() if digest in held}
+            for digest, size in holes.items():
+                # A hole of the right size: buildah takes the layer for written and does not even read it.
+                with (blobs / digest.removeprefix("sha256:")).open("wb") as hole:
+                    hole.truncate(size)
+            self.run("push", "--quiet", name, f"oci:{layout}")
+            for digest in holes:
+                (blobs / digest.removeprefix("sha256:")).unlink()
+            index = json.loads((layout / "index.json").read_text(encoding="utf-8"))
+            index["manifests"][0]["annotations"] = {_NAME_OF_IMAGE: name}
+            (layout / "index.json").write_text(json.dumps(index), encoding="utf-8")
+            with tarfile.open(tar, "w") as archive:
+                for path in sorted(layout.rglob("*")):
+                    archive.add(path, arcname=path.relative_to(layout), recursive=False)
         return tar
 
 

@@ -28,7 +28,10 @@ _OF_STAGES = {
     "tools": (*_INSTALLED_BY, "images/sbom.sh", "pyproject.toml"),
     "operator-libraries": _INSTALLED_BY,
     "libraries": _INSTALLED_BY,
+    "workload-libraries": _INSTALLED_BY,
 }
+# Those that every kept stage is made of, beside its own.
+_BELOW = frozenset({"tools", "runtime", "libraries"})
 
 Files = Mapping[str, bytes]
 
@@ -76,7 +79,7 @@ def image_tag(files: Files, said: Iterable[str]) -> str:
 def stage_tag(files: Files, stage: str, base_digest: str) -> str:
     """12 hex over what a kept stage is made of: instructions, lock, how it is installed, base."""
     stages = files[CONTAINERFILE].decode().split("\nFROM ")
-    theirs = [text for text in stages if _stage_name(text) in ("tools", "runtime", stage)]
+    theirs = [text for text in stages if _stage_name(text) in {*_BELOW, stage}]
     return _digest((base_digest, *theirs), {name: files[name] for name in _OF_STAGES[stage]})
 
 

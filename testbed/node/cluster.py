@@ -19,7 +19,7 @@ from testbed.node.leftovers import NodeRecord
 from testbed.node.parts import Node, Programs
 from testbed.node.pods import PodCluster
 from testbed.places import Progress, exclusive, say
-from testbed.processes import Command
+from testbed.processes import Command, Process
 from testbed.runs import read_state
 from testbed.start import Start
 
@@ -135,6 +135,10 @@ class NodeCluster(ControlPlane, PodCluster):
         """Whether pods can use an image of this name."""
         return self._parts.containers.has(name)
 
+    def layers(self) -> frozenset[str]:
+        """The digests of the layers that the node has, and of what else of images."""
+        return self._parts.containers.blobs()
+
     def forget_older_images(self, name: str) -> None:
         """Forget the other images of the same repository."""
         self._parts.containers.forget_older(name)
@@ -171,6 +175,11 @@ class NodeCluster(ControlPlane, PodCluster):
 
     def _controllers(self, run: Start, program: Path) -> Command:
         return commands.controllers(program, run.layout, run.keys, run.ports, CONTROLLERS)
+
+    def _launch(self, command: Command) -> Process:
+        process = super()._launch(command)
+        cgroups.adopt(process.identity.pid)
+        return process
 
     def _start_processes(self, run: Start) -> None:
         self._progress("starting a cluster with a node")

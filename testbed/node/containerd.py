@@ -117,6 +117,10 @@ class Containers:
         """Whether pods can use an image of this name."""
         return _KNOWN_LABEL in self._labels().get(name, "")
 
+    def blobs(self) -> frozenset[str]:
+        """The digests of all that is held of images."""
+        return frozenset(self._ctr("content", "ls", "--quiet").split())
+
     def forget_older(self, name: str) -> None:
         """Forget the other images of the same repository: each may hold gigabytes."""
         repository = name.rpartition(":")[0]

@@ -20,7 +20,7 @@ from testbed.installation import Image, Installation, fill
 from testbed.node import NodeCluster
 from testbed.tiny import TinyDesk
 from testbed.waiting import holds_within
-from tests.cluster.conftest import Installed, let_others_in
+from tests.cluster.conftest import PACE_SECONDS, Installed, let_others_in
 
 pytestmark = pytest.mark.long
 
@@ -35,11 +35,16 @@ STEPS = {
 
 
 def _delete_pods(installed: Installed, labels: str) -> None:
-    # A pod that is gone already is killed already.
+    kubectl, pods = installed.installation.kubectl, ("pods", f"--selector={labels}")
+
+    def is_there() -> bool:
+        return bool(kubectl("get", *pods, "--output=name"))
+
+    # Between two jobs there is no head: the next one is hit.
+    holds_within(lambda: is_there() or ended(installed), LONGEST_PAUSE, PACE_SECONDS)
+    # A pod that is gone meanwhile is killed already.
     with suppress(KubectlFailed):
-        installed.installation.kubectl(
-            "delete", "pods", f"--selector={labels}", "--grace-period=0", "--force"
-        )
+        print(kubectl("delete", *pods, "--grace-period=0", "--force").strip())
 
 
 def the_ray_head(installed: Installed) -> None:
@@ -139,7 +144,7 @@ def undisturbed(
 ) -> dict[str, Any]:
     """How it ends when nothing is killed."""
     with life(owned_node, images, tiny_desk, tmp_path_factory) as installed:
-        assert holds_within(lambda: ended(installed), 900.0), installed.story()
+        assert holds_within(lambda: ended(installed), 900.0, PACE_SECONDS), installed.story()
         return end_state(installed)
 
 
@@ -157,9 +162,9 @@ def test_whatever_is_killed_the_end_is_the_same_and_each_key_has_one_effect(
     with life(owned_node, images, tiny_desk, tmp_path_factory) as installed:
         for _ in range(KILLS):
             # At the end of the life, or at a moment of it.
-            holds_within(lambda: ended(installed), chance.uniform(1.0, LONGEST_PAUSE))
+            holds_within(lambda: ended(installed), chance.uniform(1.0, LONGEST_PAUSE), PACE_SECONDS)
             fault(installed)
-        assert holds_within(lambda: ended(installed), 1200.0), installed.story()
+        assert holds_within(lambda: ended(installed), 1200.0, PACE_SECONDS), installed.story()
         assert end_state(installed) == undisturbed
         assert steps(installed) == STEPS
         assert numbers(installed) == list(range(1, len(numbers(installed)) + 1))

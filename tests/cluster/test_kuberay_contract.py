@@ -229,6 +229,31 @@ class TestKubeRay(RunnerContract):
         mounts = [m["mountPath"] for c in pod["spec"]["containers"] for m in c["volumeMounts"]]
         assert not [path for path in mounts if path.startswith("/var/run/secrets")]
 
+    async def test_a_pod_that_a_quota_forbids_is_told_as_refused_and_runs_when_there_is_room(
+        self, world: KubeRayWorld, until: Until
+    ) -> None:
+        place = f"--namespace={world.desk.namespace}"
+        world.desk.cluster.kubectl("create", "quota", "none", "--hard=pods=0", place)
+        spec = world.spec("succeed")
+        await world.runner.submit(spec)
+
+        async def refused() -> bool:
+            status = await world.runner.status(spec.name)
+            return status is not None and status.refused
+
+        await until(refused)
+        status = await world.runner.status(spec.name)
+        assert status is not None
+        assert status.phase is JobPhase.Pending
+        assert "exceeded quota: none" in status.message
+        world.desk.cluster.kubectl("delete", "quota", "none", place)
+
+        async def succeeded() -> bool:
+            status = await world.runner.status(spec.name)
+            return status is not None and status.phase is JobPhase.Succeeded
+
+        await until(succeeded)
+
     async def test_the_end_of_a_job_is_told_without_asking(self, world: KubeRayWorld, until: Until) -> None:
         told: list[str] = []
         listening = asyncio.create_task(world.runner.changes(told.append))

@@ -14,7 +14,7 @@ from modelecology.engines.port import EngineRefused
 from modelecology.engines.vllm import VllmEngine
 from testbed import tiny_values
 from testbed.waiting import holds_within
-from tests.cluster.conftest import Installed
+from tests.cluster.conftest import PACE_SECONDS, Installed
 
 
 def _ask(installed: Installed, model: str, question: str) -> str:
@@ -103,7 +103,7 @@ def test_what_has_ended_leaves_no_pod_behind(installed: Installed) -> None:
         pods = {p["metadata"]["name"] for p in _items(installed, "pods")}
         return not {p for p in pods if not p.startswith(("modelecology-operator-", "desk-engine-"))}
 
-    assert holds_within(only_ours, 120.0), installed.story()
+    assert holds_within(only_ours, 120.0, PACE_SECONDS), installed.story()
 
 
 def test_an_uninstalled_operator_leaves_what_is_the_users_and_holds_nothing_back(
@@ -117,4 +117,4 @@ def test_an_uninstalled_operator_leaves_what_is_the_users_and_holds_nothing_back
     installation.uninstall("desk")
     installation.kubectl("delete", "populations,specialists,evaluationsuites,decisions", "--all")
     ours = "pods,rayjobs,rayclusters,jobs,roles,rolebindings,networkpolicies,statefulsets,deployments"
-    assert holds_within(lambda: not _items(installed, ours), 60.0), installed.story()
+    assert holds_within(lambda: not _items(installed, ours), 60.0, PACE_SECONDS), installed.story()

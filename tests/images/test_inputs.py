@@ -72,7 +72,7 @@ def test_the_inputs_are_the_lock_the_containerfile_and_our_sources_and_no_byteco
     assert not [name for name in names if name.endswith(".pyc") or "__pycache__" in name]
 
 
-_LIBRARIES = ("operator-libraries", "libraries")
+_LIBRARIES = ("operator-libraries", "libraries", "workload-libraries")
 
 
 @pytest.mark.parametrize("stage", _LIBRARIES)
@@ -92,14 +92,15 @@ def test_what_a_kept_stage_is_made_of_makes_it_anew(stage: str, name: str) -> No
     assert stage_tag(changed, stage, "base") != stage_tag(files, stage, "base")
 
 
-def test_another_base_or_another_instruction_makes_a_stage_anew() -> None:
+@pytest.mark.parametrize("stage", ["libraries", "workload-libraries"])
+def test_another_base_or_another_instruction_makes_a_stage_anew(stage: str) -> None:
     files = read_inputs()
     text = files["images/Containerfile"]
     theirs = {**files, "images/Containerfile": text.replace(b"HF_HOME=/tmp", b"HF_HOME=/var")}
-    assert stage_tag(theirs, "libraries", "base") != stage_tag(files, "libraries", "base")
-    assert stage_tag(files, "libraries", "another") != stage_tag(files, "libraries", "base")
+    assert stage_tag(theirs, stage, "base") != stage_tag(files, stage, "base")
+    assert stage_tag(files, stage, "another") != stage_tag(files, stage, "base")
     others = {**files, "images/Containerfile": text.replace(b"ENTRYPOINT", b"CMD")}
-    assert stage_tag(others, "libraries", "base") == stage_tag(files, "libraries", "base")
+    assert stage_tag(others, stage, "base") == stage_tag(files, stage, "base")
 
 
 def test_a_lock_that_forks_by_python_is_read_for_the_images_python() -> None:

@@ -105,6 +105,22 @@ def test_a_job_that_does_not_start_says_what_its_pod_lacks(condition: Body, said
     assert said in found.message
 
 
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ('pods "train-a-head" is forbidden: violates PodSecurity "restricted:latest"', True),
+        ('pods "train-a-head" is forbidden: exceeded quota: small, requested: pods=1', True),
+        ("etcdserver: request timed out", False),
+    ],
+)
+def test_a_pod_that_kubernetes_does_not_let_in_is_told_from_one_that_waits(said: str, refused: bool) -> None:
+    condition = _condition("ReplicaFailure", "True", "FailedCreateHeadPod", said)
+    found = _read(jobDeploymentStatus="Initializing", rayClusterStatus={"conditions": [condition]})
+    assert (found.phase, found.refused) == (JobPhase.Pending, refused)
+    assert said in found.message
+    assert ("Kubernetes refuses" in found.message) is refused
+
+
 def test_a_failure_that_the_job_states_is_found_in_rays_message() -> None:
     stated = {"modelecologyFailure": {"reason": "DataInvalid", "message": "Line 7.", "retry": False}}
     message = (

@@ -277,7 +277,7 @@ async def test_a_store_that_is_dear_to_look_into_is_looked_into_less_often() -> 
         await scene.submit("train-b", lambda: look("bucket"), every=0.25)
         await scene.clock.advance(9.999)
         # Each look is late by less than one of the short intervals.
-        assert (looks["file"], looks["bucket"]) == (500, 39)
+        assert (looks["file"], looks["bucket"]) == (1000, 40)
 
 
 async def test_a_change_that_is_told_is_asked_about_at_once() -> None:

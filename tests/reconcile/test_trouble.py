@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from modelecology.engines.double import Lie
-from modelecology.jobs.port import JobFailure
+from modelecology.jobs.port import JobFailure, JobPhase, JobStatus
 from modelecology.kube.cluster import DECISION, POPULATION, SPECIALIST, SUITE
 from modelecology.reconcile.queue import WorkKey
 
@@ -259,3 +261,41 @@ async def test_without_its_store_what_serves_still_serves_and_what_was_judged_st
     aside.rename(store)
     await stage.settle(10.0)
     assert stage.state("dates") == "Retired Retired"
+
+
+async def test_a_pod_that_the_cluster_does_not_let_in_is_told_as_refused(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "Kubernetes refuses the job's pod: exceeded quota."
+
+    async def status(name: str) -> JobStatus | None:
+        known = name in stage.runner.names()
+        return JobStatus(name, JobPhase.Pending, said, refused=True) if known else None
+
+    await stage.apply_desk()
+    monkeypatch.setattr(stage.runner, "status", status)
+    await stage.apply(stage.manifests.specialist("dates", "dates", 0.95))
+    await stage.settle(30.0, work=False)
+    told = stage.condition("dates")
+    assert told["reason"] == "RunnerRefused"
+    assert said in told["message"]
+    monkeypatch.undo()
+    await stage.settle(60.0)
+    assert stage.condition("dates")["reason"] == "Serving"
+
+
+async def test_the_generalists_results_are_acted_upon_while_the_population_is_at_a_slow_engine(
+    stage: Stage,
+) -> None:
+    await stage.apply(
+        stage.manifests.suite(),
+        stage.manifests.population(),
+        stage.manifests.specialist("dates", "dates", 0.95),
+    )
+    await stage.settle(1.0, work=False)
+    queue = stage.runtime.queue
+    population = WorkKey("Population", NAMESPACE, "desk")
+    queue.add(population)
+    assert queue.take() == population  # and it is not given back
+    await stage.settle(1.0)
+    assert stage.status("dates")["state"] in ("Training", "Evaluating")

@@ -82,6 +82,7 @@ class JobFailure:
 class JobStatus:
     """What the runner says of a job now; `failure` is set exactly when the phase is Failed.
 
+    `refused` tells of a Pending job that is not let in: its `message` says why, and a person has to act.
     The times are unix seconds by the runner's clock. `started` is None for a job that never ran, and may
     be as early as `submitted` where the runner does not know better; `ended` is None while it is unfinished.
     """
@@ -93,6 +94,7 @@ class JobStatus:
     submitted: float | None = None
     started: float | None = None
     ended: float | None = None
+    refused: bool = False
 
     @property
     def ran_seconds(self) -> float:

@@ -17,6 +17,8 @@ _NO_HEAD: Final = "HeadPodNotFound"
 _PROVISIONED: Final = "RayClusterProvisioned"
 _POD_REFUSED: Final = "ReplicaFailure"
 _UNSCHEDULED: Final = "no node has taken it yet"
+# What the API server answers where Pod Security, a quota or another policy is against a pod.
+_FORBIDDEN: Final = " is forbidden: "
 
 
 class _Edge(BaseModel):
@@ -75,6 +77,12 @@ class RayClusterStatus(_Edge):
         if started is None or started.status != "True" or head is None or head.reason != _NO_HEAD:
             return None
         return head
+
+    @property
+    def refused(self) -> bool:
+        """Whether the API server does not let the pod in; KubeRay asks again and again."""
+        found = self.condition(_POD_REFUSED)
+        return found is not None and found.status == "True" and _FORBIDDEN in found.message
 
     def obstacle(self) -> str:
         """Say what keeps the pod from being ready, in the words of Kubernetes; empty if nothing is known."""
@@ -161,9 +169,15 @@ def read_status(job: RayJob, cluster: RayClusterStatus | None = None) -> JobStat
         return JobStatus(name, JobPhase.Failed, failure.message, failure, submitted, started, ended)
     if phase is None:
         running = status.job_status == _RayState.RUNNING
-        message = "" if running else bounded(cleaned(_waits_for(job)))
-        now = JobPhase.Running if running else JobPhase.Pending
-        return JobStatus(name, now, message, None, _submitted(job), started if running else None)
+        if running:
+            return JobStatus(name, JobPhase.Running, submitted=_submitted(job), started=started)
+        return JobStatus(
+            name,
+            JobPhase.Pending,
+            bounded(cleaned(_waits_for(job))),
+            submitted=_submitted(job),
+            refused=status.ray_cluster_status.refused,
+        )
     ended = _seconds(status.ray_job_info.end_time) or _seconds(status.end_time)
     stated = _failure(job) if phase is JobPhase.Failed else None
     message = stated.message if stated is not None else bounded(cleaned(status.message))
@@ -186,7 +200,10 @@ def _waits_for(job: RayJob) -> str:
         return "The job is suspended and waits for its queue (spec.jobs.kubeRay.queue)."
     if not job.status.job_deployment_status:
         return "KubeRay has not taken up the job yet; see whether its operator runs."
-    obstacle = job.status.ray_cluster_status.obstacle()
+    cluster = job.status.ray_cluster_status
+    obstacle = cluster.obstacle()
+    if cluster.refused:
+        return f"Kubernetes refuses the job's pod: {obstacle}. Mend spec.jobs, or the policy or quota."
     return f"The job's pod is not ready: {obstacle}" if obstacle else ""
 
 

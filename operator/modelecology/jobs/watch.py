@@ -15,7 +15,7 @@ from modelecology.jobs.port import JobRunner, RunnerError
 
 _log = logging.getLogger(__name__)
 
-PROBE_SECONDS: Final = 0.02
+PROBE_SECONDS: Final = 0.01
 """How often a commit is looked for where that costs a look at a file."""
 
 AGAIN_SECONDS: Final = 1.0

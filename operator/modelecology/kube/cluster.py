@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.client.rest import RESTClientObject
 
 from modelecology.api.meta import API_VERSION, GROUP, VERSION
 
@@ -18,6 +19,8 @@ from .errors import AlreadyExists, ApiUnavailable, Conflict, KubeError, NotFound
 
 MANAGER = "modelecology"
 _TIMEOUT_SECONDS = 20
+# The API server closes what was idle for 90 s. The usual 15 s make most decisions begin with a handshake.
+_IDLE_SECONDS = 75.0
 Body = dict[str, Any]
 
 
@@ -93,6 +96,19 @@ def translate(error: Exception) -> KubeError:
     return Refused(message)
 
 
+class _Connections(RESTClientObject):
+    """The client's connections, kept open between requests that are minutes apart."""
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, keepalive_timeout=_IDLE_SECONDS)
+
+
+def _client(settings: client.Configuration) -> client.ApiClient:
+    api = client.ApiClient(settings)
+    api.rest_client = _Connections(settings)
+    return api
+
+
 async def connected(kubeconfig: Path | None = None) -> client.ApiClient:
     """Make a client by the given kubeconfig, or as the pod's service account, else by the user's kubeconfig.
 
@@ -103,7 +119,7 @@ async def connected(kubeconfig: Path | None = None) -> client.ApiClient:
     loader: Any = config
     if kubeconfig is not None:
         await loader.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)
-        return client.ApiClient(settings)
+        return _client(settings)
     try:
         loader.load_incluster_config(client_configuration=settings)
     except config.ConfigException:
@@ -111,7 +127,7 @@ async def connected(kubeconfig: Path | None = None) -> client.ApiClient:
             await loader.load_kube_config(client_configuration=settings)
         except config.ConfigException as error:
             raise Refused(f"neither a service account nor a usable kubeconfig: {error}") from error
-    return client.ApiClient(settings)
+    return _client(settings)
 
 
 class ApiCluster:

@@ -79,7 +79,7 @@ async def run_job(
     line = runtime.runner(frame.population)
     line.watch.watch(name, committed(frame.store, order.commits), probe_seconds(frame.population))
     if status is not None and status.phase is JobPhase.Pending and status.message:
-        return Wait(Reason.QUEUED, status.message)
+        return Wait(Reason.RUNNER_REFUSED if status.refused else Reason.QUEUED, status.message)
     return None
 
 

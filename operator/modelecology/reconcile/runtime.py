@@ -18,7 +18,7 @@ from modelecology.governance.log import LogState
 from modelecology.governance.succession import Place, places
 from modelecology.jobs.port import RunnerError
 from modelecology.kube.cache import ObjectCache
-from modelecology.kube.cluster import Cluster
+from modelecology.kube.cluster import POPULATION, Cluster
 from modelecology.kube.decisions import DecisionLog
 from modelecology.store import ArtifactStore, StoreError
 from modelecology.store.places import store_root
@@ -159,6 +159,9 @@ class Runtime:
         for key in self.waiting.pop(job, ()):
             self.ended[key] = time.monotonic()
             self.queue.add(key)
+            if key.kind == POPULATION.kind:
+                # They wait for its results, and it may be at its engines for seconds.
+                self.wake_specialists(key.namespace, key.name)
 
     def in_background(self, work: Coroutine[None, None, None]) -> None:
         """Let something run that nothing waits for; too much of it at once is dropped."""

@@ -12,7 +12,7 @@ from modelecology.store.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from modelecology.store.places import Places, resolve
+from modelecology.store.places import Places
 from modelecology.store.records import (
     ArtifactKind,
     Commit,
@@ -47,5 +47,4 @@ __all__ = [
     "bytes_digest",
     "directory_digest",
     "file_digest",
-    "resolve",
 ]

@@ -50,12 +50,6 @@ def relative_place(uri: str) -> str | None:
     return "/".join(PurePosixPath(_path_part(uri)).parts[1:])
 
 
-def resolve(uri: str, store_uri: str) -> str:
-    """Give the local path of a uri, where the store is a `file:///` one; raises PlaceNotFound."""
-    relative = relative_place(uri)
-    return _path_part(uri) if relative is None else str(store_root(store_uri) / relative)
-
-
 def _read_bounded(path: Path, limit: int) -> bytes:
     """Read a regular file of bounded size: a device or a pipe has no end."""
     # Without blocking, or a pipe would be waited for.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +42,33 @@ def test_the_same_context_gives_the_same_image(tmp_path: Path) -> None:
         buildah.build(_NAME, _context(tmp_path / name, "FROM scratch\nCOPY file /file\n"))
         tars.append(buildah.export(_NAME, tmp_path / f"{name}.tar"))
     assert contents(tars[0]) == contents(tars[1])
+
+
+def test_only_what_a_node_lacks_is_exported(tmp_path: Path) -> None:
+    buildah = Buildah(tmp_path / "store")
+    lower = "localhost/modelecology/lower:1"
+    buildah.build(lower, _context(tmp_path / "lower", "FROM scratch\nCOPY file /one\n"))
+    buildah.build(_NAME, _context(tmp_path / "upper", f"FROM {lower}\nCOPY file /two\n"))
+    (held,) = buildah.layers(lower)
+    tar = buildah.export_rest(_NAME, tmp_path / "rest.tar", {held})
+    assert contents(tar)[1] == (_NAME,)
+    with tarfile.open(tar) as archive:
+
+        def read(name: str) -> dict[str, Any]:
+            file = archive.extractfile(name)
+            assert file is not None
+            found: dict[str, Any] = json.load(file)
+            return found
+
+        def blob(digest: str) -> str:
+            return f"blobs/sha256/{digest.removeprefix('sha256:')}"
+
+        names = archive.getnames()
+        manifest = read(blob(read("index.json")["manifests"][0]["digest"]))
+        first, second = (layer["digest"] for layer in manifest["layers"])
+    assert first == held
+    assert blob(first) not in names
+    assert blob(second) in names
 
 
 def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
