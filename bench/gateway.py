@@ -191,6 +191,7 @@ async def memory(goals: Goals, stage: Stage, gateway: Contender, options: Option
         load = await offer(gateway.port, gateway.model, users=users, seconds=600.0, most=part // users)
         failed += load.failed
         readings.append(gateway.resident())
+        print(f"bench: {readings[-1]:.1f} MiB", file=sys.stderr, flush=True)
     goals.title(f"Memory over {options.requests} requests, half of them mirrored")
     print("MiB after each tenth, from the first: " + " ".join(f"{each:.1f}" for each in readings))
     growth = readings[-1] / readings[0]

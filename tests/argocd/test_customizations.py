@@ -9,7 +9,13 @@ import pytest
 import yaml
 
 from modelecology.api.reasons import Mover, Reason, mover
-from modelecology.api.vocabulary import APPROVE_ANNOTATION, RETRY_ANNOTATION, State
+from modelecology.api.vocabulary import (
+    APPROVE_ANNOTATION,
+    QUARANTINE_ANNOTATION,
+    RELEASE_ANNOTATION,
+    RETRY_ANNOTATION,
+    State,
+)
 from modelecology.cli.retry import RETRYABLE
 from testbed.argocd import ArgoCDFailed
 
@@ -94,6 +100,22 @@ def test_the_actions_write_the_annotations_that_the_operator_reads() -> None:
     approval = approved["metadata"]["annotations"][APPROVE_ANNOTATION]
     assert approval == f"{revision}/argocd@0001-01-01T00:00:00Z"
     assert retried["metadata"]["annotations"][RETRY_ANNOTATION] == "argocd@0001-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "annotation", "whose"),
+    [
+        ("quarantined", QUARANTINE_ANNOTATION, "live"),
+        ("quarantined_in_shadow", QUARANTINE_ANNOTATION, "candidate"),
+        ("released", RELEASE_ANNOTATION, "candidate"),
+    ],
+)
+def test_what_isolates_and_what_releases_names_the_very_revision(
+    name: str, annotation: str, whose: str
+) -> None:
+    body = yaml.safe_load((SPECIALISTS / f"actions/testdata/{name}.yaml").read_text())
+    word = body["metadata"]["annotations"][annotation]
+    assert word == f"{body['status'][whose]['revision']}/argocd@0001-01-01T00:00:00Z"
 
 
 def _timeless(body: dict[str, Any]) -> dict[str, Any]:

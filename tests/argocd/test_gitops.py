@@ -135,7 +135,7 @@ def test_a_candidate_waits_suspended_for_a_person_and_goes_live_when_approved(ga
     health, message = garden.resources()["Specialist/dates"]
     assert health == "Suspended"
     assert "passed every check" in message
-    assert garden.actions("dates") == ["approve", "retire"]
+    assert garden.actions("dates") == ["approve", "quarantine", "retire"]
     garden.act("approve", "dates")
     garden.wait_health("Healthy")
     (actor,) = (d["spec"]["actor"] for d in garden.desk.decisions() if d["spec"]["action"] == "Promote")
@@ -150,7 +150,7 @@ def test_retire_and_restore_hold_where_git_leaves_the_target_out(garden: Garden)
     garden.plant(dates(garden))
     garden.wait_health("Healthy")
     served = garden.desk.engine.adapters()
-    assert garden.actions("dates") == ["retire"]
+    assert garden.actions("dates") == ["quarantine", "retire"]
     garden.act("retire", "dates")
     garden.desk.wait_states(dates="Retired Retired")
     garden.wait_health("Healthy")
@@ -181,6 +181,7 @@ def test_an_action_that_does_not_apply_is_refused_in_words(settled: Garden) -> N
     for action, words in (
         ("approve", "Nothing of dates waits for approval"),
         ("retry", "dates is Live; only what has stopped can be tried again"),
+        ("release", "dates is Live; only what is Quarantined can be released"),
     ):
         with pytest.raises(ArgoCDFailed, match=words):
             settled.act(action, "dates")

@@ -36,6 +36,7 @@ OPERATOR_MODES: dict[str, Values] = {
         "imagePullSecrets": [{"name": "pull"}],
         "jobs": {"image": "example/workload:1", "codeDigest": DIGEST},
         "kubeRay": {"namespace": "kuberay-system"},
+        "gateway": {"enabled": True},
         "secrets": [
             {"name": "ray-token", "keys": ["token"]},
             {"name": "store", "namespace": "team", "secretName": "team-store", "keys": ["A", "B"]},

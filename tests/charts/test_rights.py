@@ -21,6 +21,7 @@ KUBERAY = [
     },
     {"apiGroups": ["ray.io"], "resources": ["rayclusters"], "verbs": ["get"]},
 ]
+ROUTES = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]}]
 
 
 def _role() -> list[Any]:
@@ -48,6 +49,8 @@ def test_the_charts_rules_are_those_of_the_role_that_the_tests_take_apart() -> N
     assert only(render(OPERATOR, hooks=False), "Role")["rules"] == [*_role(), *KUBERAY]
     bare = render(OPERATOR, {"kubeRay": {"enabled": False}}, hooks=False)
     assert only(bare, "Role")["rules"] == _role()
+    gateway = render(OPERATOR, {"gateway": {"enabled": True}}, hooks=False)
+    assert only(gateway, "Role")["rules"] == [*_role(), *KUBERAY, *ROUTES]
     wide = render(OPERATOR, {"scope": "Cluster", "rbac": {"aggregate": False}}, hooks=False)
     assert only(wide, "ClusterRole")["rules"] == [*_role(), *KUBERAY]
 

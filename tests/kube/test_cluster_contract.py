@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from modelecology.api.meta import API_VERSION
 from modelecology.kube.cluster import POPULATION, SPECIALIST, SUITE, EventText
 from modelecology.kube.double import InMemoryCluster
 from modelecology.kube.errors import AlreadyExists, ApiUnavailable, Conflict, NotFound, Refused
@@ -127,6 +128,27 @@ async def test_what_does_not_fit_the_kind_is_refused_for_good(place: Place, date
     with pytest.raises(Refused, match=r"spec.contract.target"):
         await made(place, dates)
     assert not Refused.retry
+
+
+async def test_a_config_map_is_made_read_and_patched(place: Place, dates: Body) -> None:
+    cluster, where = place.cluster, place.namespace
+    uid = (await made(place, dates))["metadata"]["uid"]
+    assert await cluster.config_map(where, "desk-routes") is None
+    patch = {"data": {"table.json": "two"}}
+    with pytest.raises(NotFound):
+        await cluster.patch_config_map(where, "desk-routes", patch)
+    owner = {"apiVersion": API_VERSION, "kind": "Specialist", "name": "dates", "uid": uid}
+    metadata = {"name": "desk-routes", "labels": {"a": "b"}, "ownerReferences": [owner]}
+    body = {"metadata": metadata, "data": {"table.json": "one", "other": "kept"}}
+    await cluster.create_config_map(where, body)
+    with pytest.raises(AlreadyExists):
+        await cluster.create_config_map(where, body)
+    await cluster.patch_config_map(where, "desk-routes", patch)
+    found = await cluster.config_map(where, "desk-routes")
+    assert found is not None
+    assert found["data"] == {"table.json": "two", "other": "kept"}
+    assert found["metadata"]["labels"] == {"a": "b"}
+    assert [o["uid"] for o in found["metadata"]["ownerReferences"]] == [uid]
 
 
 async def test_events_are_taken(place: Place, dates: Body) -> None:

@@ -1,4 +1,4 @@
-"""The routing table that gateways watch: written with the Decision that changes it, and not without a change."""
+"""The routing table that gateways watch: written with the Decision that changes it, and only then."""
 
 from __future__ import annotations
 

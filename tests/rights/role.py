@@ -35,7 +35,11 @@ def rules() -> list[dict[str, Any]]:
 
 def kuberay_rules() -> list[dict[str, Any]]:
     """Read the rules that are added for jobs of KubeRay."""
-    path = REPOSITORY / "manifests/components/kuberay/kustomization.yaml"
+    return _added("kuberay")
+
+
+def _added(name: str) -> list[dict[str, Any]]:
+    path = REPOSITORY / "manifests/components" / name / "kustomization.yaml"
     component = yaml.safe_load(path.read_text(encoding="utf-8"))
     return [step["value"] for patch in component["patches"] for step in yaml.safe_load(patch["patch"])]
 
@@ -48,6 +52,11 @@ def rights() -> tuple[Right, ...]:
 def kuberay_rights() -> tuple[Right, ...]:
     """Take those for KubeRay apart."""
     return _apart(kuberay_rules())
+
+
+def gateway_rights() -> tuple[Right, ...]:
+    """Take those for the routing tables of gateways apart."""
+    return _apart(_added("gateway"))
 
 
 def _apart(found: list[dict[str, Any]]) -> tuple[Right, ...]:

@@ -24,7 +24,7 @@ from testbed.pretend_desk import Manifest
 from testbed.waiting import holds_within
 from tests.reconcile.desk import Desk, open_desk
 
-from .role import Right, grant, rights
+from .role import Right, gateway_rights, grant, rights
 
 PATIENCE = 30.0
 RETAIN, SEGMENT = 100, 10
@@ -59,7 +59,9 @@ class Watched:
 
 
 @contextmanager
-def operated(plane: ControlPlane, tmp_path: Path, granted: tuple[Right, ...]) -> Iterator[Watched]:
+def operated(
+    plane: ControlPlane, tmp_path: Path, granted: tuple[Right, ...], *, gateway: bool = False
+) -> Iterator[Watched]:
     """Apply everything in a namespace of its own, with an operator of these rights at work."""
     namespace = plane.create_namespace("rights")
     user = grant(plane, namespace, granted)
@@ -69,7 +71,10 @@ def operated(plane: ControlPlane, tmp_path: Path, granted: tuple[Right, ...]) ->
         open_desk(plane, nursery, namespace, tmp_path) as desk,
         jobs_at_work(tmp_path / "state"),
     ):
-        desk.apply(desk.manifests.suite(), soon_pruned(desk.manifests.population()))
+        population = soon_pruned(desk.manifests.population())
+        if gateway:
+            population["spec"]["serving"]["gateway"] = {}
+        desk.apply(desk.manifests.suite(), population)
         fill_log(desk, RETAIN + SEGMENT)
         desk.operator.start()
         desk.apply(*desk.manifests.all_specialists())
@@ -131,3 +136,22 @@ def test_in_a_whole_life_every_right_is_used_none_is_missing_and_no_secret_is_re
         assert watched.used() == set(rights())
         assert {r.resource for r in watched.requests}.isdisjoint({"secrets", "namespaces", "pods"})
         assert {r.namespace for r in watched.requests} == {desk.namespace}
+
+
+@pytest.mark.parametrize("right", gateway_rights(), ids=str)
+def test_without_one_right_on_config_maps_an_operator_with_a_gateway_is_refused_just_that(
+    plane: ControlPlane, tmp_path: Path, right: Right
+) -> None:
+    granted = (*rights(), *(each for each in gateway_rights() if each != right))
+    with operated(plane, tmp_path, granted, gateway=True) as watched:
+        assert holds_within(lambda: bool(watched.refused()), PATIENCE), watched.desk.story()
+        assert watched.refused() == {right}
+
+
+def test_with_a_gateway_every_right_on_config_maps_is_used_and_none_is_missing(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    with operated(plane, tmp_path, (*rights(), *gateway_rights()), gateway=True) as watched:
+        watched.desk.wait_states(dates="Live")
+        assert holds_within(lambda: set(gateway_rights()) <= watched.used(), PATIENCE)
+        assert watched.refused() == set()

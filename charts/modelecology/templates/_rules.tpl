@@ -1,4 +1,4 @@
-{{/* What the operator may do: no Secret, no wildcard. manifests/operator and manifests/components/kuberay say the same. */}}
+{{/* What the operator may do: no Secret, no wildcard. manifests/operator and manifests/components say the same. */}}
 {{- define "modelecology.rules" -}}
 - apiGroups: [modelecology.io]
   resources: [populations, specialists]
@@ -22,6 +22,11 @@
 - apiGroups: [ray.io]
   resources: [rayclusters]
   verbs: [get]
+{{- end }}
+{{- if .Values.gateway.enabled }}
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, create, patch]
 {{- end }}
 {{- end }}
 

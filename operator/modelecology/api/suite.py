@@ -32,6 +32,11 @@ class Task(Model):
                 ".mustPass",
             ),
             cel(
+                "!self.mustPass || !(has(self.maxRegression) || has(self.floor))",
+                "mustPass asks every item; take out maxRegression and floor",
+                ".mustPass",
+            ),
+            cel(
                 "self.role == 'Task' || has(self.maxRegression) || has(self.floor) || self.mustPass",
                 "an Invariant needs one of maxRegression, floor and mustPass",
             ),

@@ -6,6 +6,7 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from rich.console import Group, RenderableType
 
 from .access import Access
 from .approve import approve
+from .ask import answer_record, ask, render_route
 from .explain import choose, render_explanation
 from .follow import follow_in_lines, follow_on_terminal
 from .isolate import quarantine, release
@@ -350,6 +352,33 @@ def release_command(
     session = open_session(ctx, namespace, context, kubeconfig, hints)
     session.screen.show(release(session.cluster, name, _clock()))
     session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
+
+
+@app.command(name="ask", short_help="Ask a population's gateway, and see who answers and why.")
+def ask_command(
+    ctx: typer.Context,
+    *,
+    model: Annotated[
+        str, typer.Argument(help="A population, a task, a Specialist, or a revision's served name.")
+    ],
+    prompt: Annotated[str, typer.Argument(help="The question.")],
+    gateway: Annotated[
+        str, typer.Option("--gateway", envvar="MODELECOLOGY_GATEWAY", help="Address, as http://HOST:PORT.")
+    ],
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="File with the token that the gateway asks for.")
+    ] = None,
+    output: OutputForm = Output.TABLE,
+    hints: Hints = None,
+) -> None:
+    """Ask a population's gateway one question; it says itself who answered, and why."""
+    screen = Screen(settings(ctx, Settings(Access(), hints)).hints)
+    answer = ask(gateway, model, prompt, token_file)
+    if output is not Output.TABLE:
+        screen.text(write(answer_record(answer), output))
+        return
+    screen.text(answer.text)
+    screen.text(render_route(answer))
 
 
 @app.command(name="what-if", short_help="Weigh a population with something changed.")

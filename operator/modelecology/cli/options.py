@@ -28,7 +28,7 @@ StoreUri = Annotated[
     str | None,
     typer.Option(
         "--store",
-        help="Where the population's store can be read from here, as file:///path or s3://bucket/prefix; its own "
+        help="Where the store can be read from here, as file:///path or s3://bucket/prefix; the population's "
         "store.uri if left out.",
     ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -21,6 +21,7 @@ from .sequential import Question
 from .trial import Course, Inquiry, Measure, Sealed, Stage, among, enough, in_rounds, units_of
 
 CHUNK = 25  # units of a task in a round where a course may end after each round
+MOST_PARTS = 96  # of a course: a job is told all of them at once, and a Decision names what it has paid for
 MOST_CHUNKS = 10  # rounds of a screen; each costs a look at all questions
 # The screen sends a candidate away for too small a gain at this level: a mistake costs a good candidate a
 # second try, and no user anything.
@@ -109,7 +110,7 @@ def screen_course(situation: Situation, found: Sealed) -> Course:
     sizes = _sizes(found, situation.suite_digest)
     ranges = {task: life.screened(size) for task, size in sizes.items()}
     chunks = min(MOST_CHUNKS, math.ceil(max(map(len, ranges.values())) / CHUNK))
-    rounds = in_rounds(ranges, max(1, chunks))
+    rounds = in_rounds(ranges, _rounds(chunks, ranges))
     return Course(
         Stage.SCREEN, situation.policy.evidence.method, situation.suite_digest, rounds, inquiries, True
     )
@@ -123,11 +124,27 @@ def proof_course(situation: Situation, found: Sealed, look: TakenLook) -> Course
     hopeless = max(look.margin, situation.policy.evidence.minimum_effect) if full else look.margin
     gain = Question(CheckName.GAIN, look.margin, look.level, hopeless, HOPELESS_LEVEL if full else 0.0)
     inquiries = (*_invariants(situation, look.level, hopeless_level), _gain(situation, gain))
-    ranges = proof_ranges(life, _sizes(found, situation.suite_digest), look.slice)
+    sizes = _sizes(found, situation.suite_digest)
+    ranges = proof_ranges(life, sizes, look.slice)
+    for task in situation.tasks:
+        if task.must_pass and task.name in ranges:
+            # Each item is asked of every candidate, whatever was told of it: no statistics rest on it.
+            ranges[task.name] = range(len(life.screened(sizes[task.name])), sizes[task.name])
     count = look.plan.rounds
     if full and look.method is Method.SEQUENTIAL:
         count = max(count, math.ceil(max(map(len, ranges.values())) / CHUNK))
-    return Course(Stage.PROOF, look.method, situation.suite_digest, in_rounds(ranges, count), inquiries, full)
+    return Course(
+        Stage.PROOF,
+        look.method,
+        situation.suite_digest,
+        in_rounds(ranges, _rounds(count, ranges)),
+        inquiries,
+        full,
+    )
+
+
+def _rounds(wanted: int, ranges: Mapping[str, range]) -> int:
+    return max(1, min(wanted, MOST_PARTS // len(ranges)))
 
 
 def next_look(situation: Situation, found: Sealed) -> TakenLook | None:

@@ -11,7 +11,7 @@ from .capacity import check_capacity
 from .courses import asked_tasks, gain_margin, life_of, next_look, proof_course, screen_course, sealed
 from .evidence import EvidenceError
 from .exhaustion import exhausted
-from .facts import Check, Met, Scorecard, Situation, TakenLook, Verdict, Wait
+from .facts import GENERALIST, Check, Met, Scorecard, Situation, TakenLook, Verdict, Wait
 from .findings import Found, checks_of, found_by, scorecard_of
 from .invariants import summary
 from .lifecycle import CheckName
@@ -69,6 +69,12 @@ def look_of(situation: Situation) -> TakenLook | None:
 def course_of(situation: Situation) -> Course | Verdict | Wait:
     """Say what the candidate is asked now, or what has to come before. Raises EvidenceError."""
     look, found = look_of(situation), sealed(situation)
+    serving = {GENERALIST, *(member.served_name for member in situation.members)}
+    if found is None and look is not None and look.incumbent not in serving:
+        raise EvidenceError(
+            f"{look.incumbent}, with which the proof compares, is no longer live and has no results. "
+            "Its retry begins with the screen."
+        )
     if found is None:
         names = ", ".join(n for n in asked_tasks(situation) if n not in situation.evidence.baseline)
         missing = names or situation.claim.task
@@ -147,6 +153,10 @@ def _open(
 ) -> Verdict | Wait:
     """Open a proof: what it may risk is recorded before its first item is met."""
     if gain_margin(situation) >= WORTH_NOTHING:
+        incumbent = against.incumbent
+        # No item was asked; but whom it is compared with decides when it is looked at again.
+        unasked = Scorecard(situation.claim.task, 0.0, incumbent.model, incumbent.mean, None, 0)
+        card = card or unasked
         return due(
             situation,
             Action.SHELVE,

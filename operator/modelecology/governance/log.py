@@ -239,7 +239,8 @@ def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecor
     revision = entry.subject.revision
     if record.name != entry.subject.specialist:
         raise LogBroken(
-            f"decision {entry.sequence} calls {record.uid} {entry.subject.specialist}, but it is {record.name}"
+            f"decision {entry.sequence} calls {record.uid} {entry.subject.specialist}, "
+            f"but it is {record.name}"
         )
     old = record.revisions.get(revision)
     if old is not None and old.state is not entry.from_state:

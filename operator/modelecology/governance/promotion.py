@@ -117,12 +117,18 @@ def check_served_gain(situation: Situation, found: Difference | str) -> Check:
     )
 
 
+def _as_proven(situation: Situation) -> Situation:
+    """Price the candidate's answers like the incumbent's, as it was done when the margin was proven."""
+    standing = situation.standing
+    return situation if standing is None else replace(situation, standing=replace(standing, candidate=None))
+
+
 def check_still_repays(situation: Situation) -> Check:
     """Check that the gain that was proven still repays, with the members, prices and traffic of today."""
     proven = situation.record.proven
     least = proven.margin if proven is not None else -1.0
     try:
-        margin = gain_margin(situation)
+        margin = gain_margin(_as_proven(situation))
     except EvidenceError as error:
         return Check(
             CheckName.GAIN, Outcome.ERROR, "no margin", f"more than {least:+.3f}", message=str(error)

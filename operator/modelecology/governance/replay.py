@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action
 
 from .decide import decide
@@ -54,7 +55,8 @@ def replay_deletion(recorded: Entry, before: LogState) -> tuple[Difference, ...]
 
 def rests_on_the_log_alone(entry: Entry) -> bool:
     """Say whether an entry has no inputs because its verdict needs none."""
-    return entry.action is Action.DELETE and entry.premises.inputs is None and not entry.checks
+    bare = entry.premises.inputs is None and not entry.checks
+    return bare and entry.action is Action.DELETE and entry.reason == Reason.DELETED
 
 
 def _verdict_of(made: Made) -> Verdict | Wait | None:

@@ -145,7 +145,7 @@ async def ended_with(
     cpus, gpus = (0.0, 0.0) if idle else (resources.cpus, float(resources.gpu))
     key = revision.key if revision.state is State.TRAINING else ""
     total = Cost()
-    for job in observer.job_names(revision):
+    for job in await asyncio.to_thread(observer.job_names, revision):
         try:
             status = await runtime.runner(frame.population).runner.status(job)
         except RunnerError:

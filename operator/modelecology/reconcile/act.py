@@ -141,7 +141,7 @@ async def drop_job(runtime: Runtime, frame: Frame, waiter: WorkKey, wanted: Orde
 
 async def end_jobs(runtime: Runtime, frame: Frame, observer: Observer, revision: RevisionRecord) -> None:
     """End what a revision that nobody wants any more has at work, also if an earlier process began it."""
-    for job in observer.job_names(revision):
+    for job in await asyncio.to_thread(observer.job_names, revision):
         try:
             await cancel(runtime, frame.population, job)
         except RunnerError as error:

@@ -66,7 +66,9 @@ def standing(frame: Frame, reader: ResultsReader, own: RevisionRecord | None = N
 
 
 def _shadows(frame: Frame) -> Iterable[RevisionRecord]:
-    return (r for s in frame.log.specialists.values() for r in s.in_state(State.SHADOW))
+    records = (r for s in frame.log.specialists.values() for r in s.revisions.values())
+    # One whose proof is under way has its place already.
+    return (r for r in records if r.state is State.SHADOW or r.look is not None)
 
 
 class _Readings:

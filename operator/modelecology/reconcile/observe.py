@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import State
 from modelecology.governance.courses import life_of, told
@@ -21,6 +22,7 @@ from modelecology.governance.facts import (
     RevisionRecord,
     Situation,
     Standing,
+    TakenLook,
 )
 from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import SpecialistRecord, pending
@@ -39,6 +41,8 @@ from .rivals import WEIGHTS, Rival, resident_bytes, rivals
 from .terms import claim, digest_of_json
 from .trials import Trial, trial_of
 
+_PARKED = (Reason.SUITE_EXHAUSTED, Reason.CAPACITY_FULL)
+
 
 @dataclass(frozen=True, slots=True)
 class Sight:
@@ -50,6 +54,7 @@ class Sight:
     evaluation_cost: Cost
     charged: tuple[str, ...] = ()  # keys of the results in it; none of them was paid before
     with_store: bool = True
+    parts: tuple[str, ...] = ()  # keys of all that the course under way may ask
 
 
 def record_of(frame: Frame, uid: str, name: str) -> SpecialistRecord:
@@ -114,7 +119,9 @@ class Observer:
             situation = self._with_answers(situation, trial)
         digest = digest_of_json(sorted(set(self._read_keys))) if situation.evidence.incumbent else None
         situation = replace(situation, evidence=replace(situation.evidence, digest=digest))
-        return Sight(situation, key, self._order(key, trial), self._cost, tuple(self._charged))
+        parts = tuple(self._frame.order(asked).key for asked in trial.asked) if trial is not None else ()
+        order = self._order(key, trial)
+        return Sight(situation, key, order, self._cost, tuple(self._charged), parts=parts)
 
     def without_store(self) -> Sight:
         """Give what is known without the store; enough to retire or to quarantine, and for nothing else."""
@@ -183,8 +190,8 @@ class Observer:
 
     def _pinned(self) -> Rival | None:
         """Find the incumbent that the proof under way was opened against, whatever has become of it."""
-        look = self.record.look
-        if self.record.state is not State.EVALUATING or look is None:
+        look = self._look()
+        if look is None:
             return None
         records = ((s, r) for s in self._frame.log.specialists.values() for r in s.revisions.values())
         return next(
@@ -194,14 +201,30 @@ class Observer:
 
     def _incumbent(self, base: Results) -> Rival | None:
         """Find the live revision that serves the claim's task today; None is the generalist."""
-        look = self.record.look
-        if self.record.state is State.EVALUATING and look is not None and look.incumbent == GENERALIST:
+        look = self._look()
+        if look is not None and look.incumbent == GENERALIST:
             return None
-        base_score = told(base, life_of(self._bare()), self._frame.suite_digest).mean
         own = [r for r in rivals(self._frame) if r.task == self._claim.task]
         own = [r for r in own if r.record.revision != self.record.revision or r.specialist != self.log.name]
-        best = max(own, key=lambda r: (r.quality, r.record.served_name), default=None)
-        return best if best is not None and best.quality > base_score else None
+        best = max(own, key=lambda r: (self._told(r), r.record.served_name), default=None)
+        life = life_of(self._bare())
+        base_score = told(base, life, self._frame.suite_digest).mean
+        return best if best is not None and self._told(best) > base_score else None
+
+    def _look(self) -> TakenLook | None:
+        """Give the proof under way, if it is one on today's suite."""
+        look = self.record.look
+        if self.record.state is not State.EVALUATING or look is None:
+            return None
+        return look if look.suite == self._frame.suite_digest else None
+
+    def _told(self, rival: Rival) -> float:
+        """Score a rival on the same items as all others, the screen's; until it has answered, as it was judged."""
+        order = self._frame.order(Asked(rival.task, "Main", rival.record.key))
+        found = self._reader.read(self._frame.store, order, rival.record.served_name)
+        if found is None:
+            return rival.quality
+        return told(found.results, life_of(self._bare()), self._frame.suite_digest).mean
 
     def _incumbent_results(self, rival: Rival | None) -> Results | None:
         self._incumbent_asked = Asked(self._claim.task, "Main", rival.record.key if rival else None)
@@ -263,6 +286,7 @@ class Observer:
         try:
             older = Observer(self._frame, self._specialist, self._reader, self._now)
             older.record = revision
+            older._rules = self._reader.rules(self._frame, revision)
             older._claim = replace(self._claim, revision=revision.revision, served_name=revision.served_name)
             situation = replace(
                 older._bare(),
@@ -319,6 +343,8 @@ class Observer:
                 continue
             if not known.in_state(State.TRAINING, State.EVALUATING):
                 continue
+            if any(c.reason in _PARKED for c in other.status.conditions):
+                continue  # its screen is paid, and nothing runs until something else changes
             asked = claim(other, self._frame.population)
             record = known.revisions.get(asked.revision)
             if record is None:

@@ -113,7 +113,8 @@ class ResultsReader:
                 recorded = _load(store, key, task)
                 with self._lock:
                     self._known[key] = recorded
-            found.append(recorded)
+            # Tasks with the same items share a key, so the task is the course's and not the first reader's.
+            found.append(replace(recorded, results=replace(recorded.results, task=task)))
         return tuple(found)
 
     def fingerprint(

@@ -1,4 +1,4 @@
-"""Keeps the routing table of a population in one ConfigMap: written when it says something else, and only then.
+"""Keeps the routing table of a population in one ConfigMap, and writes it when it says something else.
 
 It is written in the same look as the Decision that changes it, before anything that could keep it waiting.
 """

@@ -190,8 +190,8 @@ def _resident(runtime: Runtime, frame: Frame, record: RevisionRecord) -> Residen
 
 def _answers(runtime: Runtime, frame: Frame, record: RevisionRecord, task: str) -> Recorded | None:
     """Give what the revision answered in the proof that it passed."""
-    if record.proven is None:
-        return None
+    if record.proven is None or record.proven.suite != frame.suite_digest:
+        return None  # its questions are not those of this suite
     parts = runtime.results.parts(frame.store, record.proven.trial)
     return joined(parts, task, record.served_name) if parts else None
 

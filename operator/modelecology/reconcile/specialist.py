@@ -174,6 +174,8 @@ class _Trial:
                 claim=claim,
                 residency=self._residency(frame, other),
                 acceptance=acceptance(self._specialist, other),
+                policy=frame.policy,
+                policy_digest=frame.policy_digest,
             )
             verdict = decide_live(situation)
             if isinstance(verdict, Verdict):
@@ -219,7 +221,7 @@ class _Trial:
             residency=self._residency(frame, observer.record),
         )
         sight = replace(sight, situation=situation)
-        verdict = decide(situation)
+        verdict = await asyncio.to_thread(decide, situation)
         if blocked is not None and not stands_alone(observer.record.state, verdict):
             verdict = blocked
         return Seen(sight, status, verdict)
@@ -259,6 +261,10 @@ class _Trial:
         entry = replace(entry, premises=replace(entry.premises, policy=judged_by))
         if pays:
             entry = replace(entry, account=Account(results=(*seen.sight.charged, *cut.results)))
+        elif verdict.transition.action is Action.RETRY and seen.sight.parts:
+            # The failed try is charged whole, with what it has committed.
+            done = await asyncio.to_thread(_committed, frame, seen.sight.parts)
+            entry = replace(entry, account=Account(results=done))
         await record(self._runtime, frame, entry)
         states = (verdict.transition.source, verdict.transition.target)
         if leaves and any(state in (*RESIDENT, State.RETIRED, State.DELETED) for state in states):
@@ -358,6 +364,11 @@ class _Trial:
             return
         if not await not_gone(self._runtime, frame, observer.log):
             await finalizer.release(self._runtime, held)
+
+
+def _committed(frame: Frame, keys: tuple[str, ...]) -> tuple[str, ...]:
+    paid = frame.log.book.paid
+    return tuple(key for key in keys if key not in paid and frame.store.commit_of(key) is not None)
 
 
 def _progress(frame: Frame, seen: Seen, wait: Wait) -> Progress | None:

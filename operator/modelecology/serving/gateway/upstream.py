@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -119,7 +119,7 @@ class Upstream:
         Raises NotServed; Refusal if no engine can be reached or one does not end its answer.
         """
         misses: list[_Miss] = []
-        for replica in self._replicas.choices(question.served):
+        for replica in self._tries(question.served, misses):
             if not question.allowed():
                 raise NotServed(RouteReason.QUARANTINED)
             replica.outstanding += 1
@@ -146,6 +146,12 @@ class Upstream:
                 if response is not None:
                     _let_go(response)
         yield _conclude(misses)
+
+    def _tries(self, served: str, misses: Sequence[_Miss]) -> Iterator[Replica]:
+        """Every engine once, and once more if none was reached: that may be a pause of our own machine."""
+        yield from self._replicas.choices(served)
+        if all(miss.kind is _Kind.UNREACHABLE for miss in misses):
+            yield from self._replicas.choices(served)
 
     async def close(self) -> None:
         """Close all connections."""

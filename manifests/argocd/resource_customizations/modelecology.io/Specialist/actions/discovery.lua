@@ -19,6 +19,12 @@ end
 if seen and stopped[status.state] then
   actions["retry"] = { displayName = "Retry", iconClass = "fa fa-fw fa-redo" }
 end
+if status.live ~= nil or (status.candidate ~= nil and status.candidate.state == "Shadow") then
+  actions["quarantine"] = { displayName = "Quarantine", iconClass = "fa fa-fw fa-ban" }
+end
+if seen and status.state == "Quarantined" and status.candidate ~= nil then
+  actions["release"] = { displayName = "Release", iconClass = "fa fa-fw fa-unlock" }
+end
 if lifecycle.target == "Retired" then
   actions["restore"] = { displayName = "Restore", iconClass = "fa fa-fw fa-undo" }
 else
