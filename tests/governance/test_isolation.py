@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,23 +26,28 @@ OLD, NEW = "a" * 12, "b" * 12
 WINDOW = 168 * HOUR
 
 
-def revision(name: str, state: State, at: datetime, **more: object) -> RevisionRecord:
-    changes = {"revision": name, "served_name": f"dates-{name}", "entered": at, "since": at} | more
+def revision(name: str, state: State, at: datetime, **more: Any) -> RevisionRecord:
+    changes: dict[str, Any] = {
+        "revision": name,
+        "served_name": f"dates-{name}",
+        "entered": at,
+        "since": at,
+    } | more
     return replace(record(state), **changes)
 
 
-def replaced(**more: object) -> RevisionRecord:
+def replaced(**more: Any) -> RevisionRecord:
     """What served until ten hours ago, when a newer revision took its place."""
     changes = {"previous": State.LIVE, "retired_for": Reason.SUPERSEDED} | more
     return revision(OLD, State.RETIRED, NOW - 10 * HOUR, **changes)
 
 
-def fallen(**more: object) -> RevisionRecord:
+def fallen(**more: Any) -> RevisionRecord:
     """What took its place, and was quarantined just now."""
     return revision(NEW, State.QUARANTINED, NOW, **{"previous": State.LIVE} | more)
 
 
-def seen(*revisions: RevisionRecord, live: str | None = None, **more: object) -> Rollback:
+def seen(*revisions: RevisionRecord, live: str | None = None, **more: Any) -> Rollback:
     known = SpecialistRecord("dates", "u1", {r.revision: r for r in revisions}, live=live)
     return replace(Rollback(known, NOW, WINDOW, Target.LIVE, taken=1, slots=4), **more)
 
