@@ -8,7 +8,7 @@ UV := .tools/bin/uv
 endif
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-down test cluster-test check format crds binaries tools images bench cluster-up cluster-down clean
+.PHONY: help demo demo-down test cluster-test check format crds binaries tools images bench mutants cluster-up cluster-down clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ crds: .venv/.synced ## render crds/ and the chart's copy from the models
 
 bench: .venv/.synced binaries ## measure the control plane beside a naive operator
 	@$(PYTHON) -m bench.control_plane
+
+mutants: .venv/.synced ## how many small faults in the core's rules its tests find; about 15 minutes
+	@$(UV) run --no-sync --with mutmut==3.8.1 python -m bench.mutants
 
 cluster-up: tools ## a cluster with a node and KubeRay, left running; needs root
 	@$(PYTHON) -m testbed cluster up --kuberay

@@ -9,8 +9,9 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from modelecology.api.vocabulary import Role, Scope, State, Target
+from modelecology.api.vocabulary import Action, Disclosure, Role, Scope, State, Target
 from modelecology.governance.courses import gain_margin, plan_of
+from modelecology.governance.decide import decide
 from modelecology.governance.facts import (
     GENERALIST,
     Artifact,
@@ -18,6 +19,7 @@ from modelecology.governance.facts import (
     Claim,
     Cost,
     Evidence,
+    EvidenceRules,
     Item,
     Member,
     Policy,
@@ -213,3 +215,39 @@ def wait(found: Verdict | Wait) -> Wait:
     """Insist on waiting."""
     assert isinstance(found, Wait), found
     return found
+
+
+FULL = replace(POLICY, evidence=EvidenceRules(disclosure=Disclosure.FULL))
+
+
+def units_in_order(results: Results) -> tuple[str, ...]:
+    return units_of(results, SUITE)
+
+
+def evaluating(told: Evidence | None = None, **changes: Any) -> Situation:
+    return situation(State.EVALUATING, evidence=told or evidence(), **changes)
+
+
+def full(told: Evidence, **changes: Any) -> Situation:
+    """A proof under Full, which meets all items."""
+    here = evaluating(replace(told, screen={}, proof={}), policy=FULL, **changes)
+    opened = verdict(decide(here))
+    assert opened.transition.action is Action.PROVE
+    assert opened.look is not None
+    whole = {
+        task: replace(
+            told.screen[task], items=(*told.screen[task].items, *told.proof[task].items), expected=N
+        )
+        for task in told.proof
+    }
+    life = life_under(opened.look.plan).opened("u1/a")
+    return replace(
+        here,
+        record=record(State.EVALUATING, look=opened.look),
+        life=life,
+        evidence=replace(told, screen={}, proof=whole),
+    )
+
+
+def names(found: Verdict) -> tuple[str, ...]:
+    return tuple(str(c.name) for c in found.checks)

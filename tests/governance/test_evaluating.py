@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -20,32 +19,32 @@ from modelecology.governance.facts import (
     Evidence,
     EvidenceRules,
     Met,
-    Results,
-    Situation,
     Verdict,
 )
 from modelecology.governance.judgement import course_of, look_of
 from modelecology.governance.lives import life_under
 from modelecology.governance.looks import Look
-from modelecology.governance.trial import Course, units_of
+from modelecology.governance.trial import Course
 
 from .scenes import (
     CLAIM,
     DATES,
     EVERYDAY,
+    FULL,
     NAME,
     POLICY,
-    SUITE,
     TASKS,
     N,
     answered,
+    evaluating,
     evidence,
+    full,
     look,
+    names,
     proving,
-    record,
     right,
     scored,
-    situation,
+    units_in_order,
     verdict,
     wait,
 )
@@ -59,14 +58,6 @@ SCREEN = (
 )
 STRICT = (DATES, replace(EVERYDAY, max_regression=None, must_pass=True))
 FLOOR = (DATES, replace(EVERYDAY, max_regression=None, floor=0.5))
-
-
-def evaluating(told: Evidence | None = None, **changes: Any) -> Situation:
-    return situation(State.EVALUATING, evidence=told or evidence(), **changes)
-
-
-def names(found: Verdict) -> tuple[str, ...]:
-    return tuple(str(c.name) for c in found.checks)
 
 
 # The screen.
@@ -240,10 +231,6 @@ def first_rounds(told: Evidence, course: Course, rounds: int) -> Evidence:
     return replace(told, proof=kept)
 
 
-def units_in_order(results: Results) -> tuple[str, ...]:
-    return units_of(results, SUITE)
-
-
 def test_a_proof_goes_on_under_the_look_that_opened_it_whatever_the_policy_says_now() -> None:
     stingy = replace(POLICY, confidence=0.999, threshold=Decimal(10**6), adapters=1)
     assert verdict(decide(proving(policy=stingy))).transition.action is Action.ADMIT
@@ -323,29 +310,6 @@ def test_a_new_best_lead_is_told_and_only_then() -> None:
 
 # Everything told.
 
-FULL = replace(POLICY, evidence=EvidenceRules(disclosure=Disclosure.FULL))
-
-
-def full(told: Evidence, **changes: Any) -> Situation:
-    """A proof under Full, which meets all items."""
-    here = evaluating(replace(told, screen={}, proof={}), policy=FULL, **changes)
-    opened = verdict(decide(here))
-    assert opened.transition.action is Action.PROVE
-    assert opened.look is not None
-    whole = {
-        task: replace(
-            told.screen[task], items=(*told.screen[task].items, *told.proof[task].items), expected=N
-        )
-        for task in told.proof
-    }
-    life = life_under(opened.look.plan).opened("u1/a")
-    return replace(
-        here,
-        record=record(State.EVALUATING, look=opened.look),
-        life=life,
-        evidence=replace(told, screen={}, proof=whole),
-    )
-
 
 @pytest.mark.parametrize(
     ("told", "action", "reason"),
@@ -393,100 +357,6 @@ def test_a_fixed_test_decides_once_over_all_items(told: Evidence) -> None:
 
 
 # A broken judge.
-
-
-def broken(results: Results) -> Iterator[Results]:
-    """Results with one thing that is wrong."""
-    items = results.items
-    yield replace(results, items=items[1:], expected=None)
-    yield replace(results, items=(*items, items[0]), expected=None)
-    yield replace(results, items=(replace(items[0], cluster="strange"), *items[1:]))
-    yield replace(results, items=(replace(items[0], cluster=items[1].cluster), *items[1:]))
-    yield replace(results, items=(replace(items[0], id="strange"), *items[1:]))
-    yield replace(results, items=(replace(items[0], score=2.0), *items[1:]))
-    yield replace(results, items=(replace(items[0], score=float("nan")), *items[1:]))
-    yield replace(results, items=())
-    yield replace(results, task="cron")
-
-
-@pytest.mark.parametrize("task", ["dates", "everyday"])
-@pytest.mark.parametrize("stage", ["screen", "proof"])
-@pytest.mark.parametrize("disclosure", Disclosure)
-def test_each_fault_of_the_judge_fails_and_never_passes(
-    task: str, stage: str, disclosure: Disclosure
-) -> None:
-    policy = replace(POLICY, evidence=EvidenceRules(disclosure=disclosure))
-    if disclosure is Disclosure.FULL:
-        here = full(evidence())
-    elif stage == "screen":
-        here = evaluating(policy=policy)
-    else:
-        here = proving(look(policy), policy=policy)
-    told = here.evidence
-    answers = told.proof if disclosure is Disclosure.FULL or stage == "proof" else told.screen
-    for wrong in broken(answers[task]):
-        found = verdict(
-            decide(
-                replace(
-                    here,
-                    evidence=replace(
-                        told, screen={**told.screen, task: wrong}, proof={**told.proof, task: wrong}
-                    ),
-                )
-            )
-        )
-        assert found.transition.action is Action.FAIL
-        assert found.reason is Reason.EVIDENCE_ERROR
-        assert found.outcome is Outcome.ERROR
-        assert names(found) == ("EvidenceComplete",)
-        assert found.look is None
-
-
-@pytest.mark.parametrize("where", ["incumbent", "dates", "everyday"])
-@pytest.mark.parametrize("here", [evaluating(), proving()])
-def test_broken_results_of_a_route_fail_and_never_pass(here: Situation, where: str) -> None:
-    told = here.evidence
-    results = told.incumbent if where == "incumbent" else told.baseline[where]
-    assert results is not None
-    for wrong in (
-        replace(results, items=results.items[1:]),
-        replace(results, items=(*results.items, results.items[0]), expected=None),
-        replace(results, items=tuple(replace(i, cluster="all") for i in results.items)),
-    ):
-        changed = (
-            replace(told, incumbent=wrong)
-            if where == "incumbent"
-            else replace(told, baseline={**told.baseline, where: wrong})
-        )
-        found = verdict(decide(replace(here, evidence=changed)))
-        assert found.transition.action is Action.FAIL
-        assert found.reason is Reason.EVIDENCE_ERROR
-
-
-def test_broken_evidence_comes_before_a_broken_invariant() -> None:
-    told = evidence(everyday=0.0)
-    told = replace(told, screen={**told.screen, "dates": next(broken(told.screen["dates"]))})
-    assert verdict(decide(evaluating(told))).reason is Reason.EVIDENCE_ERROR
-
-
-def test_a_proof_that_was_opened_against_another_route_is_an_error() -> None:
-    found = verdict(decide(proving(look(incumbent="dates-old"))))
-    assert found.reason is Reason.EVIDENCE_ERROR
-    assert found.message == (
-        "dates: the proof was opened against dates-old, and the results are those of generalist. Retry."
-    )
-
-
-def test_a_course_that_ended_with_a_question_open_is_an_error() -> None:
-    half = {
-        task: replace(r, items=tuple(i for i in r.items if i.cluster in units_in_order(r)[:18]), expected=18)
-        for task, r in evidence().proof.items()
-    }
-    found = verdict(decide(proving(evidence=replace(evidence(), proof=half))))
-    assert found.reason is Reason.EVIDENCE_ERROR
-    assert found.message == (
-        "dates: the proof ended after 1 of 4 rounds, with a question open. Evaluate again."
-    )
 
 
 # What is waited for.

@@ -60,6 +60,8 @@ def test_an_invariant_holds_when_all_that_it_asks_does(outcomes: Sequence[Outcom
 def test_an_invariant_is_told_in_plain_words() -> None:
     said = "everyday: 0.70 against the generalist's 0.75; asked: at most 0.15 lost; 100 items."
     assert everyday(Outcome.FAIL).message == said
+    assert everyday(Outcome.PASS).message == said
+    assert everyday(Outcome.PASS).limit == "at most 0.15 lost"
     assert everyday(Outcome.INCONCLUSIVE).message == said + " That is not proven yet."
 
 
@@ -86,6 +88,7 @@ def test_a_routed_invariant_that_is_not_routed_to_the_candidate_loses_nothing() 
     found = check_each(TASKS, "dates", answers(Outcome.FAIL), {}, {})[1]
     assert found.name == "HardInvariants/format"
     assert found.outcome is Outcome.PASS
+    assert (found.observed, found.limit) == ("not routed to the candidate", "at most 0.05 lost")
     assert found.message == (
         "format: its requests are not routed to a specialist for dates; the generalist still answers them, "
         "so nothing is lost."
@@ -97,6 +100,12 @@ def test_a_routed_invariant_that_is_routed_to_the_candidate_is_measured() -> Non
     assert measured(TASKS, "dates") == (EVERYDAY,)
     assert measured(TASKS, "format") == (EVERYDAY, FORMAT)
     assert check_name("format") == "HardInvariants/format"
+
+
+def test_the_answers_about_a_routed_invariant_count_for_the_candidate_that_claims_it() -> None:
+    told = answers(Outcome.FAIL, task="format")
+    routed, unrouted = (check_each((FORMAT,), claimed, told, {}, {})[0] for claimed in ("format", "dates"))
+    assert (routed.outcome, unrouted.outcome) == (Outcome.FAIL, Outcome.PASS)
 
 
 def test_all_invariants_are_reported_when_one_fails() -> None:
@@ -117,11 +126,24 @@ def test_all_invariants_are_reported_when_one_fails() -> None:
 def test_the_worst_outcome_is_the_sum(worst: Outcome) -> None:
     order = [Outcome.ERROR, Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS]
     checks = tuple(Check(str(o), o, message=f"{o}.") for o in reversed(order[order.index(worst) :]))
-    assert summary(checks).outcome is worst
-    assert summary(checks).message == f"{worst}."
+    found = summary(checks)
+    assert (found.name, found.outcome, found.limit) == ("HardInvariants", worst, "all hold")
+    assert found.message == f"{worst}."
+    words = {
+        Outcome.ERROR: "cannot be judged",
+        Outcome.FAIL: "broken",
+        Outcome.INCONCLUSIVE: "not proven to hold",
+    }
+    assert found.observed == f"1 of {len(checks)} {words[worst]}"
+
+
+def test_all_that_have_the_worst_outcome_say_so() -> None:
+    broken = tuple(Check(name, Outcome.FAIL, message=f"{name} is broken.") for name in ("one", "two"))
+    assert summary(broken).message == "one is broken. two is broken."
 
 
 def test_a_suite_without_invariants_says_so() -> None:
     assert summary(()).message == "The suite has no hard invariant."
     whole = summary(check_each(TASKS, "dates", answers(Outcome.PASS), {}, {}))
     assert (whole.outcome, whole.message) == (Outcome.PASS, "All hard invariants hold.")
+    assert (whole.name, whole.observed, whole.limit) == ("HardInvariants", "2 of 2 hold", "all hold")

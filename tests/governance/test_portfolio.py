@@ -326,3 +326,77 @@ def test_the_generalist_is_known_from_the_baseline_where_the_standing_does_not_s
 def test_a_task_without_traffic_changes_nothing() -> None:
     silent = SuiteTask("dates", Role.TASK, Scope.ADAPTER, 0.0, Decimal(1), 0.0)
     assert delta(situation(State.EVALUATING, tasks=(silent,)), exactly(0.5)).point < 0
+
+
+def test_a_population_without_a_member_has_the_others() -> None:
+    one, other = member("a", "dates", 0.5), member("b", "cron", 0.5)
+    assert Population(BASE, (one, other)).without("a", "c").members == (other,)
+
+
+def test_the_order_of_the_tasks_changes_no_bound() -> None:
+    ours = member("a", "dates", 0.5, low=0.3, high=0.7)
+    ends = Population(BASE), Population(BASE, (ours,))
+    assert change(*ends, tuple(reversed(TASKS)), POLICY) == change(*ends, TASKS, POLICY)
+
+
+def test_a_comparison_with_a_third_bounds_nothing_between_two() -> None:
+    ours = member("a", "dates", 0.5, low=0.4, high=0.6)
+    theirs = member("b", "dates", 0.3, low=0.2, high=0.35, over="c", lead=Interval(0.1, 0.2, 0.95))
+    assert lead(ours, theirs) == (Decimal("0.05"), Decimal("0.2"), Decimal("0.4"))
+    assert lead(ours, replace(theirs, over="a", lead=None)) == lead(ours, theirs)
+
+
+def test_the_generalist_of_the_baseline_takes_no_room() -> None:
+    assert today(situation(State.EVALUATING)).generalist["cron"] == Member(GENERALIST, "cron", 0.05, 0)
+
+
+def test_a_candidate_has_the_name_the_task_and_the_size_of_its_revision() -> None:
+    here = situation(State.EVALUATING)
+    large = replace(here.artifact, resident_bytes=GIB) if here.artifact is not None else None
+    known = member("before", "cron", 0.6, tokens=2.0)
+    ours = candidate(replace(here, artifact=large, standing=Standing((), (), known)), 0.7)
+    assert ours == member(NAME, "dates", 0.7, GIB, tokens=2.0)
+
+
+def test_a_candidate_that_is_not_measured_takes_over_no_comparison_of_the_incumbent() -> None:
+    lead_of_old = Interval(0.1, 0.2, 0.95)
+    old = member("dates-cccccccccccc", "dates", 0.3, over=GENERALIST, lead=lead_of_old)
+    here = situation(State.EVALUATING, members=(old,))
+    scored = replace(here.evidence, incumbent=right("dates", old.served_name, 0.3))
+    ours = candidate(replace(here, evidence=scored), 0.7)
+    assert (ours.over, ours.lead) == ("", None)
+
+
+def test_the_evaluation_of_a_candidate_is_charged_for_the_answers_that_it_gives() -> None:
+    here = situation(State.EVALUATING)
+    fewer = dict(here.evidence.baseline) | {"cron": right("cron", GENERALIST, 0.05, 20)}
+    ours = candidate(replace(here, evidence=replace(here.evidence, baseline=fewer)), 0.7)
+    assert ours.review == Cost(cpu_seconds=Decimal(100))  # 100 of its task, 100 of the invariant
+
+
+def test_a_task_that_nobody_has_answered_is_worth_what_the_candidate_is_to_reach() -> None:
+    here = situation(State.PENDING, artifact=None, policy=replace(POLICY, misrouting=0.25))
+    blank = replace(here, evidence=replace(here.evidence, incumbent=None))
+    upkeep = Decimal(MEMBER.resident_bytes) / GIB * 720 * Decimal("0.01")
+    reached = DATES_POINT * (Decimal("0.75") * Decimal("0.6") + Decimal("0.25") * Decimal("0.1"))
+    assert abs(expected_gain(blank) - (reached - upkeep)) < ROUNDING
+
+
+def test_an_incumbent_that_the_population_does_not_list_serves_with_the_score_it_was_given() -> None:
+    here = situation(State.EVALUATING, policy=replace(POLICY, misrouting=0.25))
+    scored = Evidence(incumbent=right("dates", GENERALIST, 0.4))
+    upkeep = Decimal(5 * 2**20) / GIB * 720 * Decimal("0.01")
+    # A quarter of the requests goes astray, and there is nobody who would answer them.
+    lost = DATES_POINT * Decimal("0.25") * Decimal("0.4")
+    found = delta(replace(here, evidence=scored), exactly(0.0)).point
+    assert abs(found - (-lost - upkeep)) < ROUNDING
+
+
+def test_what_goes_astray_is_paid_for_as_the_generalists_answer() -> None:
+    dear = replace(POLICY, misrouting=0.25, prices=replace(POLICY.prices, token_million=Decimal(10)))
+    ours = (member("a", "dates", 0.5),)
+    free, paid = (
+        value(Population({"dates": member(GENERALIST, "dates", 0.1, tokens=t)}, ours), (TASKS[0],), dear)
+        for t in (0.0, 20.0)
+    )
+    assert free - paid == REQUESTS * Decimal("0.3") * Decimal("0.25") * Decimal("0.0002")

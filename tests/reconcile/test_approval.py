@@ -141,6 +141,7 @@ async def test_an_approval_overrides_no_check(stage: Stage) -> None:
     revision = await waiting(stage)
     stage.engine.restart()
     stage.engine.lies = {Lie.LoadServesBase}
+    await stage.settle(20.0)
     await approve(stage, f"{revision}/{ADA}")
     await stage.settle(30.0)
     assert stage.state("dates").startswith("Quarantined")

@@ -50,8 +50,9 @@ async def test_what_was_shelved_beside_another_is_judged_again_when_that_one_lea
     await stage.want("dates", "Retired")
     await stage.settle(30.0)
     assert stage.state("plain") == "Live Serving"
-    assert (await stage.actions("plain"))[-3:] == [
+    assert (await stage.actions("plain"))[-4:] == [
         "Reconsider PremisesChanged",
+        "Prove ScreenSurvived",
         "Admit PortfolioGainProven",
         "Promote ServedScoreConfirmed",
     ]

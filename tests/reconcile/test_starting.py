@@ -63,5 +63,5 @@ async def test_a_job_that_never_started_is_given_up_with_what_kept_it(tmp_path: 
 
 
 def test_a_bucket_is_looked_into_less_often_than_a_directory() -> None:
-    assert probe_seconds(population()) == 0.02
+    assert probe_seconds(population()) == 0.01
     assert probe_seconds(population(store={"uri": "s3://bucket"})) == 0.25

@@ -155,7 +155,7 @@ async def test_a_lost_answer_of_the_api_loses_no_decision_and_doubles_none(stage
     await stage.settle(120.0)
     await stage.log()
     assert stage.state("dates") == "Live Serving"
-    assert stage.state("french") == "Shelved PortfolioGainDoesNotRepayCost"
+    assert stage.state("french") == "Shelved ProofNotPassed"
     assert all(stage.runner.effects(n) == 1 for n in stage.runner.names())
 
 
@@ -165,7 +165,7 @@ async def test_an_operator_that_fell_behind_the_log_catches_up_before_it_judges(
     await stage.restart()
     await stage.want("dates", "Retired")
     frame = await stale.frame(NAMESPACE, "desk")
-    assert frame.log.sequence == 4
+    assert frame.log.sequence == 5
     for kind in (POPULATION, SPECIALIST):
         for body in await stage.cluster.list(kind, None):
             stale.cache.put(kind, body)
@@ -175,13 +175,13 @@ async def test_an_operator_that_fell_behind_the_log_catches_up_before_it_judges(
 
 async def test_a_lost_end_of_the_log_is_told_and_nothing_is_decided(stage: Stage) -> None:
     await live(stage)
-    stage.cluster.delete(DECISION, NAMESPACE, "desk-000000000004")
+    stage.cluster.delete(DECISION, NAMESPACE, "desk-000000000005")
     await stage.restart()
     await stage.settle()
     assert stage.condition("desk", POPULATION)["reason"] == "LogBroken"
     assert stage.condition("dates")["reason"] == "LogBroken"
     assert stage.status("dates")["state"] == "Live"
-    assert len(await stage.cluster.list(DECISION, NAMESPACE)) == 3
+    assert len(await stage.cluster.list(DECISION, NAMESPACE)) == 4
 
 
 async def test_with_two_engines_one_that_is_down_is_named_and_both_are_proved_in_the_end(
@@ -255,7 +255,7 @@ async def test_without_its_store_what_serves_still_serves_and_what_was_judged_st
     await stage.settle(10.0)
     assert stage.condition("desk", POPULATION)["reason"] == "StoreUnavailable"
     assert stage.state("dates") == "Live Serving"
-    assert stage.state("french") == "Shelved PortfolioGainDoesNotRepayCost"
+    assert stage.state("french") == "Shelved ProofNotPassed"
     await stage.want("dates", "Retired")
     assert stage.adapters() == []
     aside.rename(store)

@@ -53,7 +53,7 @@ def check_each(
     return tuple(found)
 
 
-def summary(checks: tuple[Check, ...]) -> Check:
+def summary(checks: tuple[Check, ...], none: str = "The suite has no hard invariant.") -> Check:
     """Sum the invariants up in one check: the worst outcome, naming those that have it."""
     for outcome, words in (
         (Outcome.ERROR, "cannot be judged"),
@@ -74,7 +74,7 @@ def summary(checks: tuple[Check, ...]) -> Check:
         Outcome.PASS,
         observed=f"{len(checks)} of {len(checks)} hold",
         limit="all hold",
-        message="All hard invariants hold." if checks else "The suite has no hard invariant.",
+        message="All hard invariants hold." if checks else none,
     )
 
 

@@ -198,7 +198,7 @@ def _chain(situation: Situation, proved: Check) -> tuple[Check, ...]:
     return (
         proved,
         check_scored(situation),
-        summary(limits),
+        summary(limits, none="policy.limits sets no latency; the skills were proven before."),
         *limits,
         check_served_gain(situation, compare(evidence.shadow, evidence.shadow_incumbent, policy.confidence)),
         check_still_repays(situation),

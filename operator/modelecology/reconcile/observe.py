@@ -219,7 +219,7 @@ class Observer:
         return look if look.suite == self._frame.suite_digest else None
 
     def _told(self, rival: Rival) -> float:
-        """Score a rival on the same items as all others, the screen's; until it has answered, as it was judged."""
+        """Score a rival on the screen, as all others; until it has answered, as it was judged."""
         order = self._frame.order(Asked(rival.task, "Main", rival.record.key))
         found = self._reader.read(self._frame.store, order, rival.record.served_name)
         if found is None:

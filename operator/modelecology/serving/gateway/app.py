@@ -155,13 +155,20 @@ def _background(
         mirroring = start(mirror.run())
         writing = start(parts.journal.run())
         yield
-        for task in (following, mirroring):
-            task.cancel()
+        await _cancelled({following, mirroring})
         parts.journal.end()
-        await asyncio.wait({following, mirroring, writing})
+        await asyncio.wait({writing})
         await upstream.close()
 
     return run
+
+
+async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel, and again: a cancellation that meets a time limit in the same moment is taken for the limit."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=1.0)
 
 
 def _doorman(token: TokenFile | None) -> Middleware:
