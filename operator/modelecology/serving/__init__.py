@@ -1,1 +1,1 @@
-"""What answers users' requests: the CPU engine, and the gateway in a later release."""
+"""What serves a population: the gateway, which routes, and the CPU engine."""
