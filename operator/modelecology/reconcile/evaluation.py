@@ -22,7 +22,7 @@ from .runtime import Runtime
 
 
 async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
-    """Order the results that are due, one model after the other; None when all are there.
+    """Order the results that are due, one model after the other; None when the generalist's are there.
 
     Raises StoreError, RunnerError.
     """
@@ -42,19 +42,19 @@ async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
     status = await job_status(runtime, frame, order, key)
     if await ended_well(frame, order, status):
         runtime.queue.add(key)
-        return Wait(Reason.BASELINE_RUNNING, "The results have just been committed.")
+        committed = Wait(Reason.BASELINE_RUNNING, "The results have just been committed.")
+        return committed if due[0].adapter_key is None else None
     failure = failure_of(status, order.spec.cpus, order.spec.gpus) or late(
         status, runtime.now(), frame.population.spec.jobs.deadline, order
     )
     if failure is not None:
         return await _failed(runtime, frame, order, failure, key)
     wait = await run_job(runtime, frame, order, status, key)
+    if due[0].adapter_key is not None:
+        return None  # a live specialist answers the rest of the suite; what serves and what is judged goes on
     running = status is not None and status.phase is JobPhase.Running
-    n = len(due)
-    return wait or Wait(
-        Reason.BASELINE_RUNNING,
-        f"{n} results of the generalist or of live specialists are {'being made' if running else 'ordered'}.",
-    )
+    made = "being made" if running else "ordered"
+    return wait or Wait(Reason.BASELINE_RUNNING, f"{len(due)} results of the generalist are {made}.")
 
 
 async def _failed(runtime: Runtime, frame: Frame, order: Order, failure: JobFailure, key: WorkKey) -> Wait:
