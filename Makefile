@@ -57,7 +57,7 @@ test: check tools ## all tests but the long ones, on real parts
 	@echo "test: green. Next: make demo, or the long tests: make cluster-test"
 
 cluster-test: tools ## the long tests, in pods: the whole story by Helm, faults, Argo CD; needs root
-	@MODELECOLOGY_REQUIRE_NODE=1 .venv/bin/pytest -m "long or not long" --durations=15 tests/cluster tests/argocd
+	@MODELECOLOGY_REQUIRE_NODE=1 .venv/bin/pytest -m "long or not long" --durations=15 tests/cluster tests/argocd tests/reconcile/test_crash_at_writes.py
 	@echo "cluster-test: green. Next: make demo CLUSTER=1"
 
 format: .venv/.synced ## format and sort

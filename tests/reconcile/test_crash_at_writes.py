@@ -160,6 +160,7 @@ def undisturbed(kinds: Cluster, nursery: Nursery, tmp_path_factory: pytest.TempP
     return life
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", Moment)
 def test_a_life_that_is_cut_off_at_each_of_its_writes_is_the_life_that_is_not(
     kinds: Cluster, nursery: Nursery, namespace: str, tmp_path: Path, undisturbed: Life, moment: Moment
