@@ -166,7 +166,9 @@ def test_a_life_that_is_cut_off_at_each_of_its_writes_is_the_life_that_is_not(
     kinds: Cluster, nursery: Nursery, namespace: str, tmp_path: Path, undisturbed: Life, moment: Moment
 ) -> None:
     file = tmp_path / "deaths"
-    with prepared(kinds, nursery, namespace, tmp_path, f"--mortal={moment}:{file}") as desk:
+    # One worker, for one write at a time: else a write could be answered while another is died of.
+    options = (f"--mortal={moment}:{file}", "--workers=1")
+    with prepared(kinds, nursery, namespace, tmp_path, *options) as desk:
         play = Play(desk, file)
         life = whole_life(play)
     writes = deaths(file)
