@@ -23,10 +23,10 @@ from modelecology.api.suite import EvaluationSuite, Task
 from modelecology.api.vocabulary import Role
 from modelecology.governance.evidence import Difference, difference, mean
 from modelecology.governance.facts import GENERALIST, Item, Member, Policy, Results, Standing, SuiteTask
-from modelecology.reconcile.terms import policy as policy_of
-from modelecology.reconcile.terms import tasks as tasks_of
 from modelecology.store import ArtifactStore
 from modelecology.store.records import ADAPTERS, Manifest, is_key
+from modelecology.translation import policy as policy_of
+from modelecology.translation import tasks as tasks_of
 
 FORMAT = 1
 RESULTS = "results.jsonl"

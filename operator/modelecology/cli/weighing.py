@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from modelecology.api.population import MemberStatus, RouteStatus
 from modelecology.api.population import Population as ApiPopulation
 from modelecology.api.suite import EvaluationSuite
-from modelecology.api.vocabulary import Scope
 from modelecology.governance.facts import (
     GENERALIST,
     Cost,
     Interval,
     Member,
     Policy,
-    Prices,
     Standing,
     SuiteTask,
 )
 from modelecology.governance.portfolio import Population, generalists
 from modelecology.governance.residents import Capacity
+from modelecology.translation import policy, tasks
 
 from .port import CliError
 
@@ -60,7 +59,7 @@ def terms_of(population: ApiPopulation, suite: EvaluationSuite | None) -> Terms:
         generalist=tuple(_route(route) for route in status.routes),
         members=tuple(_member(member) for member in status.members),
     )
-    return Terms(standing, _tasks(suite), _policy(population))
+    return Terms(standing, tasks(suite.spec), policy(population))
 
 
 def _route(route: RouteStatus) -> Member:
@@ -90,42 +89,4 @@ def _member(member: MemberStatus) -> Member:
         member.tokens,
         member.seconds,
         Cost(member.review_cpu_seconds, member.review_gpu_seconds),
-    )
-
-
-def _tasks(suite: EvaluationSuite) -> tuple[SuiteTask, ...]:
-    return tuple(
-        SuiteTask(t.name, t.role, t.scope or Scope.ADAPTER, t.share, t.price, t.max_regression)
-        for t in suite.spec.tasks
-    )
-
-
-def _policy(population: ApiPopulation) -> Policy:
-    """Translate what the portfolio looks at, and the rest of the policy along with it."""
-    spec, rules = population.spec, population.spec.policy
-    return Policy(
-        confidence=rules.confidence,
-        minimum_gap=rules.minimum_gap,
-        threshold=rules.viability.threshold,
-        horizon=rules.viability.horizon,
-        requests_per_day=rules.viability.requests_per_day,
-        prices=Prices(
-            rules.prices.gpu_hour,
-            rules.prices.cpu_hour,
-            rules.prices.gib_hour,
-            rules.prices.token_million,
-            rules.prices.wait_hour,
-        ),
-        minimum_scored=rules.shadow.minimum_scored,
-        shadow_maximum=rules.shadow.maximum_duration,
-        undo_window=rules.retirement.undo_window,
-        budget=None,
-        adapters=spec.serving.capacity.adapters,
-        max_rank=spec.serving.capacity.max_rank,
-        replicas=len(spec.serving.endpoints),
-        retries=spec.jobs.retries,
-        misrouting=rules.viability.misrouting,
-        reevaluate_every=rules.viability.reevaluate_every,
-        memory=spec.serving.capacity.memory_bytes,
-        retire_by_point=rules.retirement.basis == "Point",
     )

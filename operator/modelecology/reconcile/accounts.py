@@ -17,6 +17,7 @@ from modelecology.governance.lifecycle import WORKING
 from modelecology.governance.log import Entry, LogState
 from modelecology.jobs.port import JobPhase, JobStatus, RunnerError
 from modelecology.store import StoreError
+from modelecology.translation import policy
 
 from .dues import shared
 from .failures import cost_of_run
@@ -25,7 +26,6 @@ from .observe import Observer
 from .results import cost_of
 from .rivals import WEIGHTS
 from .runtime import Runtime
-from .terms import policy
 
 
 def held(log: LogState, uid: str, revision: str, now: datetime) -> Cost:

@@ -19,6 +19,7 @@ from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import LogBroken, LogState, Premises, SpecialistRecord
 from modelecology.governance.situations import Inputs, Made, Rollback, kept
 from modelecology.store import StoreError
+from modelecology.translation import policy
 
 from .accounts import held, posted_bare
 from .people import quarantine_asked
@@ -26,7 +27,6 @@ from .queue import WorkKey
 from .record import bare_entry, put_down, subject_of
 from .runtime import Runtime
 from .sealing import keep_copy
-from .terms import policy
 
 ISOLATION = "Isolation"  # kind of the key of such a look, which is of a Specialist
 _MOST_STEPS = 8

@@ -1,0 +1,100 @@
+"""From the kinds of the API to the terms of governance, for the operator and for the command line."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from modelecology.api.policy import Budget as ApiBudget
+from modelecology.api.policy import Limits as ApiLimits
+from modelecology.api.population import Population
+from modelecology.api.quantities import bytes_of
+from modelecology.api.suite import SuiteSpec
+from modelecology.api.vocabulary import Scope
+from modelecology.governance.facts import Budget, EvidenceRules, Limits, Policy, Prices, SuiteTask
+
+
+def _budget(budget: ApiBudget | None) -> Budget | None:
+    if budget is None:
+        return None
+    each = budget.per_specialist
+    return Budget(
+        budget.window,
+        budget.gpu_hours,
+        budget.cpu_hours,
+        each.gpu_hours if each else None,
+        each.cpu_hours if each else None,
+    )
+
+
+def _limits(limits: ApiLimits) -> Limits:
+    latency = limits.latency
+    return Limits(
+        memory=bytes_of(limits.memory) if limits.memory is not None else None,
+        latency=latency.most.total_seconds() if latency is not None else None,
+        percentile=latency.percentile if latency is not None else 90,
+    )
+
+
+def policy(population: Population) -> Policy:
+    """Translate the population's rules."""
+    spec = population.spec
+    rules = spec.policy
+    return Policy(
+        confidence=rules.confidence,
+        minimum_gap=rules.minimum_gap,
+        threshold=rules.viability.threshold,
+        horizon=rules.viability.horizon,
+        requests_per_day=rules.viability.requests_per_day,
+        prices=Prices(
+            rules.prices.gpu_hour,
+            rules.prices.cpu_hour,
+            rules.prices.gib_hour,
+            rules.prices.token_million,
+            rules.prices.wait_hour,
+            rules.prices.stored_gib_hour,
+        ),
+        minimum_scored=rules.shadow.minimum_scored,
+        shadow_maximum=rules.shadow.maximum_duration,
+        undo_window=rules.retirement.undo_window,
+        budget=_budget(rules.budget),
+        adapters=spec.serving.capacity.adapters,
+        max_rank=spec.serving.capacity.max_rank,
+        replicas=len(spec.serving.endpoints),
+        retries=spec.jobs.retries,
+        manual=rules.promotion.mode == "Manual",
+        limits=_limits(rules.limits),
+        evidence=EvidenceRules(
+            method=rules.evidence.method,
+            disclosure=rules.evidence.disclosure,
+            looks=rules.evidence.looks,
+            slices=rules.evidence.slices,
+            rounds=rules.evidence.rounds,
+            grid=rules.evidence.grid,
+            screen=Fraction(str(rules.evidence.screen)),
+            minimum_effect=rules.evidence.minimum_effect,
+            effect=rules.evidence.effect,
+        ),
+        misrouting=rules.viability.misrouting,
+        reevaluate_every=rules.viability.reevaluate_every,
+        memory=spec.serving.capacity.memory_bytes,
+        automatic_retirement=rules.retirement.mode == "Automatic",
+        retirement_grace=rules.retirement.grace,
+        retire_by_point=rules.retirement.basis == "Point",
+    )
+
+
+def tasks(suite: SuiteSpec) -> tuple[SuiteTask, ...]:
+    """Translate the suite's tasks."""
+    return tuple(
+        SuiteTask(
+            t.name,
+            t.role,
+            t.scope or Scope.ADAPTER,
+            t.share,
+            t.price,
+            t.max_regression,
+            t.floor,
+            t.must_pass,
+        )
+        for t in suite.tasks
+    )
