@@ -176,10 +176,7 @@ def proof_ranges(life: SuiteLife, sizes: dict[str, int], number: int) -> dict[st
 
 def _provable(situation: Situation, found: Sealed, look: TakenLook) -> bool:
     course = proof_course(situation, found, look)
-    sizes = dict.fromkeys(found.baseline, 0)
-    for part in (part for each in course.rounds for part in each):
-        sizes[part.task] += part.last - part.first
-    return enough(course, sizes)
+    return enough(course, course.units())
 
 
 def _sizes(found: Sealed, seed: str) -> dict[str, int]:

@@ -38,17 +38,14 @@ class Found:
     @property
     def units(self) -> dict[str, int]:
         """Units met, by task."""
-        met = dict.fromkeys(self.baseline, 0)
-        for part in (part for each in self.course.rounds[: self.standing.rounds] for part in each):
-            met[part.task] += part.last - part.first
-        return met
+        return dict.fromkeys(self.baseline, 0) | self.course.units(self.standing.rounds)
 
 
 def found_by(
     course: Course, standing: Standing, candidate: Mapping[str, Results], sealed: Sealed, claimed: str
 ) -> Found:
     """Cut all results down to the items that the course met."""
-    parts = [part for each in course.rounds[: standing.rounds] for part in each]
+    parts = course.parts(standing.rounds)
     met = {
         task: met_by((p for p in parts if p.task == task), units_of(results, course.seed))
         for task, results in sealed.baseline.items()

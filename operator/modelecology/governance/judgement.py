@@ -110,10 +110,7 @@ def _judge(situation: Situation, course: Course) -> Verdict | Wait:
 
 
 def _asking(course: Course) -> Wait:
-    units: dict[str, int] = {}
-    for part in (part for each in course.rounds for part in each):
-        units[part.task] = units.get(part.task, 0) + part.last - part.first
-    most = ", ".join(f"{n} of {task}" for task, n in units.items())
+    most = ", ".join(f"{n} of {task}" for task, n in course.units().items())
     return Wait(Reason.EVALUATING, f"The {course.stage.lower()} asks at most {most}.")
 
 

@@ -7,11 +7,10 @@ tells nothing about one question alone. The job that asks and the operator that 
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from modelecology.api.vocabulary import Method, Outcome
 
 from .evidence import EvidenceError, check, difference, mean, paired
 from .facts import Interval, Item, Results
-from .sequential import Answer, Question, Units, answer, order
+from .sequential import Answer, Question, Units, answer, in_order, order
 
 
 class Stage(StrEnum):
@@ -67,6 +66,17 @@ class Course:
     rounds: tuple[tuple[Part, ...], ...]
     inquiries: tuple[Inquiry, ...]
     ends_on_failure: bool  # where nothing may be told of it, a failure does not end it
+
+    def parts(self, rounds: int | None = None) -> tuple[Part, ...]:
+        """List what so many rounds ask, or all of them."""
+        return tuple(part for each in self.rounds[:rounds] for part in each)
+
+    def units(self, rounds: int | None = None) -> dict[str, int]:
+        """Count the units of each task that so many rounds ask, or all of them."""
+        found: dict[str, int] = {}
+        for part in self.parts(rounds):
+            found[part.task] = found.get(part.task, 0) + part.last - part.first
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,13 @@ def in_rounds(ranges: Mapping[str, range], count: int) -> tuple[tuple[Part, ...]
 def units_of(results: Results, seed: str) -> tuple[str, ...]:
     """Name all units of a task, each a cluster, in the suite's order. Raises EvidenceError."""
     check(results)
-    return tuple(order((item.cluster for item in results.items), seed))
+    return _ordered(frozenset(item.cluster for item in results.items), seed)
+
+
+# A look asks for the same few orders many times, and each unit costs a digest; a suite has 32 tasks at most.
+@lru_cache(maxsize=64)
+def _ordered(clusters: frozenset[str], seed: str) -> tuple[str, ...]:
+    return tuple(order(clusters, seed))
 
 
 def met_by(parts: Iterable[Part], units: Sequence[str]) -> frozenset[str]:
@@ -135,24 +151,22 @@ def weigh(course: Course, candidate: Mapping[str, Results], sealed: Sealed) -> S
 
     Raises EvidenceError where items are missing, double, in another cluster or asked by no whole round.
     """
-    tasks = {part.task for each in course.rounds for part in each}
-    units = {task: units_of(sealed.baseline[task], course.seed) for task in tasks}
-    answered = {task: _clusters(candidate.get(task)) for task in tasks}
+    units = {task: units_of(sealed.baseline[task], course.seed) for task in course.units()}
+    answered = {task: frozenset(i.cluster for i in results.items) for task, results in candidate.items()}
     rounds = 0
     for each in course.rounds:
-        if not all(met_by((part,), units[part.task]) <= answered[part.task].keys() for part in each):
+        if not all(met_by((p,), units[p.task]) <= answered.get(p.task, frozenset()) for p in each):
             break
         rounds += 1
-    parts = [part for each in course.rounds[:rounds] for part in each]
+    parts = course.parts(rounds)
+    met = {task: met_by((p for p in parts if p.task == task), names) for task, names in units.items()}
     for task, results in candidate.items():
-        met = met_by((p for p in parts if p.task == task), units.get(task, ()))
-        _only(results, met, course.stage)
+        _only(results, met.get(task, frozenset()), course.stage)
     whole = rounds == len(course.rounds)
-    found = []
-    for inquiry in course.inquiries:
-        own = [part for part in parts if part.task == inquiry.task]
-        names = [name for part in own for name in units[part.task][part.first : part.last]]
-        found.append(_answer(course, inquiry, names, candidate.get(inquiry.task), sealed, whole))
+    found = [
+        _answer(course, each, met.get(each.task, frozenset()), candidate.get(each.task), sealed, whole)
+        for each in course.inquiries
+    ]
     standing = Standing(tuple(found), rounds, whole)
     if whole or standing.outcome is Outcome.PASS:
         return Standing(standing.answers, rounds, True)
@@ -173,38 +187,34 @@ def _only(results: Results, met: frozenset[str], stage: Stage) -> None:
 def _answer(
     course: Course,
     inquiry: Inquiry,
-    names: Sequence[str],
+    met: frozenset[str],
     candidate: Results | None,
     sealed: Sealed,
     whole: bool,
 ) -> Answer:
-    if not names or candidate is None:
+    if not met or candidate is None:
         return answer(inquiry.question, np.empty(0))
-    met = frozenset(names)
     ours, theirs = among(candidate, met), among(sealed.against(inquiry), met)
     # Also where only the score counts: the items that were met are those of the suite, no more and no less.
-    paired(ours, theirs)
+    pairs = paired(ours, theirs)
     if inquiry.measure is Measure.EVERY:
-        return _every(inquiry, ours, whole)
+        return _every(inquiry, ours, len(met), whole)
     if course.method is Method.FIXED_SIZE and course.stage is Stage.PROOF:
-        return _fixed(inquiry, ours, theirs, whole)
-    compared = inquiry.measure in (Measure.GAIN, Measure.LOSS)
-    own, other = _clusters(ours), _clusters(theirs) if compared else {}
-    units = [_mean(own[name]) - _mean(other.get(name, ())) for name in names]
-    return answer(inquiry.question, np.array(units, dtype=np.float64))
+        return _fixed(inquiry, ours, theirs, len(met), whole)
+    if inquiry.measure is Measure.FLOOR:
+        pairs = [(cluster, score, 0.0) for cluster, score, _ in pairs]
+    return answer(inquiry.question, in_order(pairs, course.seed))
 
 
-def _every(inquiry: Inquiry, ours: Results, whole: bool) -> Answer:
+def _every(inquiry: Inquiry, ours: Results, units: int, whole: bool) -> Answer:
     # No statistics: what must hold for every item is broken by one, and shown when all were met.
     broken = any(item.score < 1.0 for item in ours.items)
     outcome = Outcome.FAIL if broken else Outcome.PASS if whole else Outcome.INCONCLUSIVE
     score = ours.mean
-    return Answer(
-        inquiry.question, outcome, len(_clusters(ours)), score, Interval(score, score, 1.0), 0.0, 0.0
-    )
+    return Answer(inquiry.question, outcome, units, score, Interval(score, score, 1.0), 0.0, 0.0)
 
 
-def _fixed(inquiry: Inquiry, ours: Results, theirs: Results, whole: bool) -> Answer:
+def _fixed(inquiry: Inquiry, ours: Results, theirs: Results, units: int, whole: bool) -> Answer:
     question = inquiry.question
     confidence = 1.0 - question.level
     if inquiry.measure is Measure.FLOOR:
@@ -219,19 +229,7 @@ def _fixed(inquiry: Inquiry, ours: Results, theirs: Results, whole: bool) -> Ans
         outcome = Outcome.PASS
     elif whole and question.hopeless_level > 0 and interval.high < question.hopeless:
         outcome = Outcome.FAIL
-    return Answer(question, outcome, len(_clusters(ours)), point, interval, 0.0, 0.0)
-
-
-def _clusters(results: Results | None) -> dict[str, tuple[Item, ...]]:
-    found: dict[str, list[Item]] = defaultdict(list)
-    for item in results.items if results is not None else ():
-        found[item.cluster].append(item)
-    return {name: tuple(items) for name, items in found.items()}
-
-
-def _mean(items: Sequence[Item]) -> float:
-    # fsum, so that the order of the items within a cluster does not move its mean.
-    return math.fsum(item.score for item in items) / len(items) if items else 0.0
+    return Answer(question, outcome, units, point, interval, 0.0, 0.0)
 
 
 def enough(course: Course, sizes: Mapping[str, int]) -> bool:
@@ -244,7 +242,7 @@ def _enough(method: Method, inquiry: Inquiry, size: int) -> bool:
         return size > 0
     if method is Method.FIXED_SIZE:
         ours, theirs = _all(inquiry, size, 1.0), _all(inquiry, size, float(inquiry.measure is Measure.LOSS))
-        return _fixed(inquiry, ours, theirs, True).outcome is Outcome.PASS
+        return _fixed(inquiry, ours, theirs, size, True).outcome is Outcome.PASS
     units: Units = np.full(size, 0.0 if inquiry.measure is Measure.LOSS else 1.0)
     return answer(inquiry.question, units).outcome is Outcome.PASS
 

@@ -190,7 +190,7 @@ class EvaluateIntent(CommonIntent):
     def _tasks_are_those_of_the_rounds(self) -> EvaluateIntent:
         if self.course is None:
             return self
-        parts = [(p.task, p.first, p.last) for each in self.course.course.rounds for p in each]
+        parts = [(p.task, p.first, p.last) for p in self.course.course.parts()]
         units = [(t.task, t.units.first, t.units.last) if t.units else None for t in self.tasks]
         if parts != units:
             raise ValueError("the tasks of a course are the parts of its rounds, in their order")

@@ -33,13 +33,11 @@ def trial_of(frame: Frame, situation: Situation, adapter: str, incumbent: Asked)
         return None
     asked = tuple(
         Asked(part.task, "Main", adapter, units=UnitRange(seed=course.seed, first=part.first, last=part.last))
-        for each in course.rounds
-        for part in each
+        for part in course.parts()
     )
-    tasks = dict.fromkeys(part.task for each in course.rounds for part in each)
     order = CourseOrder(
         course=course,
-        baseline=tuple(BaselineResult(task=t, key=frame.order(Asked(t, "Main")).key) for t in tasks),
+        baseline=tuple(BaselineResult(task=t, key=frame.order(Asked(t, "Main")).key) for t in course.units()),
         incumbent=frame.order(incumbent).key,
         claimed=situation.claim.task,
     )
