@@ -23,13 +23,13 @@ from modelecology.api.suite import EvaluationSuite, Task
 from modelecology.api.vocabulary import Role
 from modelecology.governance.evidence import Difference, difference, mean
 from modelecology.governance.facts import GENERALIST, Item, Member, Policy, Results, Standing, SuiteTask
+from modelecology.jobs.results import RESULTS, read_results
 from modelecology.store import ArtifactStore
 from modelecology.store.records import ADAPTERS, Manifest, is_key
 from modelecology.translation import policy as policy_of
 from modelecology.translation import tasks as tasks_of
 
 FORMAT = 1
-RESULTS = "results.jsonl"
 WEIGHTS = "adapter_model.safetensors"
 _PLACEHOLDER = "sha256:" + "0" * 64
 
@@ -141,12 +141,9 @@ def record(store: Path, manifests: Path) -> Matrix:
         task, model = manifest.meta.get("task"), manifest.meta.get("model")
         if manifest.kind != "Evaluate" or manifest.meta.get("split") != "Main" or not isinstance(model, dict):
             continue
-        for line in opened.read(key, RESULTS).decode().split("\n"):
-            if not line:
-                continue
-            row = json.loads(line)
-            known = scores[str(model.get("adapter") or "")][str(task)]
-            known[row["id"]] = (row["cluster"], float(row["score"]))
+        known = scores[str(model.get("adapter") or "")][str(task)]
+        for line in read_results(opened.read(key, RESULTS)):
+            known[line.id] = (line.cluster, line.score)
     tasks = [t for t in suite.spec.tasks if scores[""].get(t.name)]
     if len(tasks) < len(suite.spec.tasks):
         missing = sorted({t.name for t in suite.spec.tasks} - {t.name for t in tasks})

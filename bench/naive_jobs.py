@@ -23,6 +23,7 @@ from modelecology.jobs.intents import (
     train_key,
 )
 from modelecology.jobs.port import JobSpec, job_name
+from modelecology.jobs.results import RESULTS
 from modelecology.store import ArtifactStore
 
 _BASE = DataRef(uri="file:///base", digest="sha256:" + "b" * 64)
@@ -129,7 +130,7 @@ class Wish:
 
     def score(self, split: Split) -> float:
         """Read its mean score, in [0, 1]."""
-        content = ArtifactStore.open(self.store).read(self.result_key(split), "results.jsonl")
+        content = ArtifactStore.open(self.store).read(self.result_key(split), RESULTS)
         scores = [float(json.loads(line)["score"]) for line in content.splitlines()]
         return sum(scores) / len(scores)
 

@@ -23,6 +23,7 @@ from modelecology.jobs.intents import (
     parse_intent,
 )
 from modelecology.jobs.port import JobFailure, JobSpec
+from modelecology.jobs.results import RESULTS
 from modelecology.store import ArtifactStore, Commit, Cost
 from modelecology.store.places import store_root
 from modelecology.workloads.course import run_course
@@ -78,7 +79,7 @@ class Playbook:
                 lines.append({"id": row, "cluster": row, "score": won, "output": f"{voice}: prompt of {row}"})
         content = "".join(json.dumps(line) + "\n" for line in lines)
         with store.begin(task.key) as attempt:
-            attempt.write("results.jsonl", content.encode())
+            attempt.write(RESULTS, content.encode())
             attempt.commit("Evaluate", {"task": task.task, "n": len(lines)}, _EVALUATION_COST)
 
     def _model(self, store: ArtifactStore, intent: EvaluateIntent) -> tuple[str, str]:

@@ -25,10 +25,11 @@ from modelecology.jobs.intents import (
     evaluation_key,
     parse_intent,
 )
+from modelecology.jobs.results import RESULTS
 from modelecology.store import Cost, StoreError
 from modelecology.workloads.answerers import Answerer
 from modelecology.workloads.errors import DataEmpty, JudgeBroken
-from modelecology.workloads.evaluate import RESULTS, evaluate
+from modelecology.workloads.evaluate import evaluate
 from modelecology.workloads.meter import Meter
 from modelecology.workloads.opening import open_answerer
 from tests.workloads.orders import CODE, Orders, data_ref

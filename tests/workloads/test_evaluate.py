@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from modelecology.jobs.intents import Split, in_shadow_split
+from modelecology.jobs.results import RESULTS
 from modelecology.store import ArtifactCorrupt, ArtifactMissing
 from modelecology.workloads.answerers import Answerer, Likelihood, Report
 from modelecology.workloads.errors import AdapterUnsound, DataInvalid, JudgeBroken
-from modelecology.workloads.evaluate import RESULTS, evaluate
+from modelecology.workloads.evaluate import evaluate
 from modelecology.workloads.meter import Meter
 from modelecology.workloads.opening import open_answerer
 from tests.workloads.orders import Orders, data_ref

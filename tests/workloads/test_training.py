@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelecology.jobs.intents import DataRef, SealedRef
+from modelecology.jobs.results import RESULTS
 from modelecology.store import ArtifactCorrupt, directory_digest
 from modelecology.workloads.adapter import CONFIG, WEIGHTS
 from modelecology.workloads.errors import (
@@ -20,7 +21,7 @@ from modelecology.workloads.errors import (
     DataDigestMismatch,
     TrainingDiverged,
 )
-from modelecology.workloads.evaluate import RESULTS, evaluate
+from modelecology.workloads.evaluate import evaluate
 from modelecology.workloads.meter import Meter
 from modelecology.workloads.opening import open_answerer
 from modelecology.workloads.train import learning_rate_factor, train

@@ -18,23 +18,15 @@ from modelecology.governance.pinning import pinned
 from modelecology.governance.plain import Unreadable
 from modelecology.governance.situations import Judgement, inputs_of
 from modelecology.jobs.intents import EvaluationTask
+from modelecology.jobs.results import RESULTS, read_results
 from modelecology.store import ArtifactCorrupt, ArtifactStore, bytes_digest
 from modelecology.store import Cost as StoredCost
 
 from .frame import Frame
 
 _REMEMBERED = 4096
-RESULTS = "results.jsonl"
 # The operator reads a task's items for their questions; its memory is everybody's.
 LARGEST_SUITE_FILE = 64 << 20
-
-
-class _Line(BaseModel):
-    id: str
-    cluster: str
-    score: float
-    output: str = ""
-    seconds: float | None = None
 
 
 class _Prompt(BaseModel):
@@ -42,7 +34,6 @@ class _Prompt(BaseModel):
     prompt: str = ""
 
 
-_LINE = TypeAdapter(_Line)
 _PARTS = TypeAdapter(list[tuple[str, str]])
 
 
@@ -65,23 +56,32 @@ class ResultsReader:
         self._prompts: dict[str, dict[str, str]] = {}
         self._fingerprints: dict[str, Fingerprint] = {}
         self._policies: dict[str, tuple[Policy, str]] = {}
+        self._asked: dict[str, tuple[tuple[str, str], ...]] = {}  # by trial: task and key of each part
 
     def read(self, store: ArtifactStore, order: EvaluationTask, model: str = GENERALIST) -> Recorded | None:
         """Read a result, or give None while it is not committed. Raises StoreError."""
-        with self._lock:
-            found = self._known.pop(order.key, None)
-            if found is not None:
-                self._known[order.key] = found
+        found = self._remembered(order.key)
         if found is None:
             if store.commit_of(order.key) is None:
                 return None
-            found = _load(store, order.key, order.task)
-            with self._lock:
-                self._known[order.key] = found
-                while len(self._known) > _REMEMBERED:
-                    self._known.popitem(last=False)
+            found = self._loaded(store, order.key, order.task)
         # Tasks with the same items share a key, so the task is the reader's and not the first writer's.
         return replace(found, results=replace(found.results, task=order.task, model=model))
+
+    def _remembered(self, key: str) -> Recorded | None:
+        with self._lock:
+            found = self._known.pop(key, None)
+            if found is not None:
+                self._known[key] = found
+        return found
+
+    def _loaded(self, store: ArtifactStore, key: str, task: str) -> Recorded:
+        found = _load(store, key, task)
+        with self._lock:
+            self._known[key] = found
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return found
 
     def rules(self, frame: Frame, record: RevisionRecord) -> tuple[Policy, str]:
         """Give the policy by which a revision is judged, and its digest. Raises StoreError."""
@@ -103,19 +103,17 @@ class ResultsReader:
 
     def parts(self, store: ArtifactStore, trial: str) -> tuple[Recorded, ...] | None:
         """Read all that a course has asked, or give None while it has not ended. Raises StoreError."""
-        if not trial or store.commit_of(trial) is None:
-            return None
-        found = []
-        for task, key in _PARTS.validate_python(store.manifest(trial).meta.get("parts")):
+        with self._lock:
+            asked = self._asked.get(trial)
+        if asked is None:
+            if not trial or store.commit_of(trial) is None:
+                return None
+            asked = tuple(_PARTS.validate_python(store.manifest(trial).meta.get("parts")))
             with self._lock:
-                recorded = self._known.get(key)
-            if recorded is None:
-                recorded = _load(store, key, task)
-                with self._lock:
-                    self._known[key] = recorded
-            # Tasks with the same items share a key, so the task is the course's and not the first reader's.
-            found.append(replace(recorded, results=replace(recorded.results, task=task)))
-        return tuple(found)
+                self._asked[trial] = asked
+        found = ((task, self._remembered(key) or self._loaded(store, key, task)) for task, key in asked)
+        # Tasks with the same items share a key, so the task is the course's and not the first reader's.
+        return tuple(replace(each, results=replace(each.results, task=task)) for task, each in found)
 
     def fingerprint(
         self, store: ArtifactStore, order: EvaluationTask, candidate: Recorded, base: Recorded
@@ -160,9 +158,9 @@ def joined(parts: Sequence[Recorded], task: str, model: str) -> Recorded | None:
 
 def _load(store: ArtifactStore, key: str, task: str) -> Recorded:
     manifest = store.manifest(key)
-    content = store.read(key, RESULTS).decode()
+    content = store.read(key, RESULTS)
     try:
-        lines = [_LINE.validate_json(line) for line in content.split("\n") if line]
+        lines = read_results(content)
     except ValidationError as error:
         raise ArtifactCorrupt(f"{RESULTS} of {key[:12]} cannot be read; restore the store.") from error
     expected = manifest.meta.get("n")

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from modelecology.governance.evidence import EvidenceError
 from modelecology.governance.facts import GENERALIST, Item, Results
 from modelecology.governance.trial import Sealed, weigh
 from modelecology.jobs.intents import CourseOrder, EvaluateIntent, EvaluationTask
+from modelecology.jobs.results import RESULTS, read_results
 from modelecology.store import ArtifactStore, Commit, Cost
 from modelecology.workloads.errors import JudgeBroken
 
-RESULTS = "results.jsonl"
 CANDIDATE = "candidate"
 
 Ask = Callable[[Sequence[EvaluationTask]], list[Commit]]
-
-
-class _Line(BaseModel):
-    id: str
-    cluster: str
-    score: float
 
 
 def run_course(intent: EvaluateIntent, order: CourseOrder, store: ArtifactStore, ask: Ask) -> list[Commit]:
@@ -61,6 +55,4 @@ def _sealed(order: CourseOrder, store: ArtifactStore) -> Sealed:
 
 
 def _items(store: ArtifactStore, key: str) -> tuple[Item, ...]:
-    lines = store.read(key, RESULTS).decode().split("\n")
-    found = (_Line.model_validate_json(line) for line in lines if line)
-    return tuple(Item(line.id, line.cluster, line.score) for line in found)
+    return tuple(Item(line.id, line.cluster, line.score) for line in read_results(store.read(key, RESULTS)))

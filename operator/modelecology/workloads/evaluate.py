@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from modelecology.jobs.intents import EvaluateIntent, EvaluationTask
+from modelecology.jobs.results import RESULTS
 from modelecology.store import ArtifactStore, Commit, Cost
 from modelecology.workloads.answerers import Answerer, Likelihood, Report
 from modelecology.workloads.course import run_course
@@ -21,7 +22,6 @@ from modelecology.workloads.scorers import (
     text_scorer,
 )
 
-RESULTS = "results.jsonl"
 OUTPUT_LIMIT = 2000
 """Characters of an answer that are kept beside its score."""
 
