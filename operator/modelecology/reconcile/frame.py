@@ -8,8 +8,11 @@ from functools import lru_cache
 from modelecology.api.population import Population
 from modelecology.api.suite import EvaluationSuite, Task
 from modelecology.api.vocabulary import Role
+from modelecology.governance.courses import plan_of
 from modelecology.governance.facts import Policy, SuiteTask
+from modelecology.governance.lives import life_under
 from modelecology.governance.log import LogState
+from modelecology.governance.looks import SuiteLife
 from modelecology.jobs.intents import DataRef as IntentData
 from modelecology.jobs.intents import EvaluationTask, Scorer, Split, UnitRange, evaluation_key
 from modelecology.store import ArtifactStore
@@ -67,6 +70,11 @@ class Frame:
     def suite_digest(self) -> str:
         """Digest of the suite."""
         return self.rules.suite_digest
+
+    @property
+    def life(self) -> SuiteLife:
+        """The looks at the suite so far; before the first its life begins under today's policy."""
+        return self.log.lives.get(self.suite_digest) or life_under(plan_of(self.policy))
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from modelecology.api.vocabulary import Role, State
-from modelecology.governance.courses import plan_of, told
+from modelecology.governance.courses import told
 from modelecology.governance.evidence import EvidenceError, difference, mean
 from modelecology.governance.facts import (
     GENERALIST,
@@ -25,7 +25,6 @@ from modelecology.governance.facts import (
 )
 from modelecology.governance.invariants import measured
 from modelecology.governance.lifecycle import CAUSES
-from modelecology.governance.lives import life_under
 from modelecology.governance.looks import SuiteLife
 from modelecology.store import StoreError
 
@@ -77,8 +76,7 @@ class _Readings:
     def __init__(self, frame: Frame, reader: ResultsReader) -> None:
         self._frame = frame
         self._reader = reader
-        known = frame.log.lives.get(frame.suite_digest)
-        self._life = known or life_under(plan_of(frame.policy))
+        self._life = frame.life
 
     def generalist(self, task: str) -> Member | None:
         asked = Asked(task, "Main")

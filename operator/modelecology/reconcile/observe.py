@@ -26,6 +26,7 @@ from modelecology.governance.facts import (
 )
 from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import SpecialistRecord, pending
+from modelecology.governance.looks import SuiteLife
 from modelecology.governance.proposal import trial_cost
 from modelecology.governance.trial import Stage
 from modelecology.store import StoreError
@@ -54,7 +55,7 @@ class Sight:
     evaluation_cost: Cost
     charged: tuple[str, ...] = ()  # keys of the results in it; none of them was paid before
     with_store: bool = True
-    parts: tuple[str, ...] = ()  # keys of all that the course under way may ask
+    trial: Trial | None = None  # the course under way
 
 
 def record_of(frame: Frame, uid: str, name: str) -> SpecialistRecord:
@@ -119,9 +120,8 @@ class Observer:
             situation = self._with_answers(situation, trial)
         digest = digest_of_json(sorted(set(self._read_keys))) if situation.evidence.incumbent else None
         situation = replace(situation, evidence=replace(situation.evidence, digest=digest))
-        parts = tuple(self._frame.order(asked).key for asked in trial.asked) if trial is not None else ()
         order = self._order(key, trial)
-        return Sight(situation, key, order, self._cost, tuple(self._charged), parts=parts)
+        return Sight(situation, key, order, self._cost, tuple(self._charged), trial=trial)
 
     def without_store(self) -> Sight:
         """Give what is known without the store; enough to retire or to quarantine, and for nothing else."""
@@ -206,10 +206,13 @@ class Observer:
             return None
         own = [r for r in rivals(self._frame) if r.task == self._claim.task]
         own = [r for r in own if r.record.revision != self.record.revision or r.specialist != self.log.name]
-        best = max(own, key=lambda r: (self._told(r), r.record.served_name), default=None)
-        life = life_of(self._bare())
-        base_score = told(base, life, self._frame.suite_digest).mean
-        return best if best is not None and self._told(best) > base_score else None
+        scored = [(self._told(rival), rival.record.served_name, rival) for rival in own]
+        score, _, best = max(scored, key=lambda each: each[:2], default=(0.0, "", None))
+        base_score = told(base, self._life(), self._frame.suite_digest).mean
+        return best if best is not None and score > base_score else None
+
+    def _life(self) -> SuiteLife:
+        return life_of(self._bare())
 
     def _look(self) -> TakenLook | None:
         """Give the proof under way, if it is one on today's suite."""
@@ -224,7 +227,7 @@ class Observer:
         found = self._reader.read(self._frame.store, order, rival.record.served_name)
         if found is None:
             return rival.quality
-        return told(found.results, life_of(self._bare()), self._frame.suite_digest).mean
+        return told(found.results, self._life(), self._frame.suite_digest).mean
 
     def _incumbent_results(self, rival: Rival | None) -> Results | None:
         self._incumbent_asked = Asked(self._claim.task, "Main", rival.record.key if rival else None)
@@ -232,8 +235,6 @@ class Observer:
         return found.results if found else None
 
     def _incumbent_shadow(self, rival: Rival | None) -> Results | None:
-        if self.record.state not in RESIDENT:
-            return None  # not weighed yet, so it is no part of the evidence either
         # What a verdict does not weigh is not read: it would make the same evidence look like another.
         if self.record.state is not State.SHADOW:
             return None
@@ -283,22 +284,11 @@ class Observer:
 
     def _trial_now(self, revision: RevisionRecord) -> Trial | None:
         """Lay out what an older revision would be asked now; blocking, and None where the store is silent."""
+        older = Observer(self._frame, self._specialist, self._reader, self._now)
+        older.record = revision
+        older._claim = replace(self._claim, revision=revision.revision, served_name=revision.served_name)
         try:
-            older = Observer(self._frame, self._specialist, self._reader, self._now)
-            older.record = revision
-            older._rules = self._reader.rules(self._frame, revision)
-            older._claim = replace(self._claim, revision=revision.revision, served_name=revision.served_name)
-            situation = replace(
-                older._bare(),
-                evidence=older._evidence(revision.key),
-                members=older._members(),
-                replaces=older._own_live(),
-                artifact=older._artifact(revision.key),
-                standing=older._standing(),
-            )
-            if situation.evidence.incumbent is None:
-                return None
-            return trial_of(self._frame, situation, revision.key, older._incumbent_asked)
+            return older.see().trial
         except StoreError:
             return None
 

@@ -32,7 +32,7 @@ from .metrics import SPECIALISTS
 from .rivals import rivals
 from .runtime import Runtime
 from .status import ledger_of, write
-from .suite_life import exhaustion, life_in, suite_life
+from .suite_life import exhaustion, suite_life
 from .worth import members_of, population_of, routes_of, value_of
 
 _MOST_ENDPOINTS = 16  # as the CRD says; those that leave come last
@@ -136,7 +136,7 @@ def _answers(runtime: Runtime, frame: Frame) -> dict[str, Results]:
 
 def _baseline(frame: Frame, answers: Mapping[str, Results]) -> tuple[Baseline, ...]:
     """Give the generalist's scores on what may be told of the suite."""
-    life, found = life_in(frame), []
+    life, found = frame.life, []
     for task, results in answers.items():
         try:
             some = told(results, life, frame.suite_digest)

@@ -62,13 +62,17 @@ def entry_of(
     extra: Cost,
     evidence: str | None,
     *,
+    policy: str | None = None,
     inputs: str | None = None,
     now: datetime,
 ) -> Entry:
-    """Turn a verdict into the next entry; its place in the chain is filled in by the log."""
+    """Turn a verdict into the next entry; its place in the chain is filled in by the log.
+
+    `policy` is the digest of the one that judged, where it is not today's.
+    """
     blank = _blank(frame.name, frame.log, subject, verdict, now)
     cost = spent(verdict.cost + extra, frame.policy.prices)
-    premises = Premises(frame.policy_digest, frame.suite_digest, evidence, frame.code, inputs)
+    premises = Premises(policy or frame.policy_digest, frame.suite_digest, evidence, frame.code, inputs)
     return replace(said(blank, verdict, cost), premises=premises)
 
 

@@ -38,6 +38,7 @@ from .queue import WorkKey
 from .record import entry_of, keep_inputs, record, subject_of
 from .runtime import PopulationMissing, Runtime, SuiteMissing
 from .status import PROGRESS_SECONDS, specialist_status, unmoved, write
+from .trials import Trial
 from .trouble import ENVIRONMENT
 
 _MOST_STEPS = 24
@@ -256,14 +257,13 @@ class _Trial:
             self._specialist = await finalizer.hold(self._runtime, self._specialist)
         subject = subject_of(meta.name, meta.log_uid, revision, seen.sight.key)
         evidence = seen.sight.situation.evidence.digest
-        entry = entry_of(frame, subject, verdict, extra, evidence, inputs=inputs, now=now)
-        judged_by = seen.sight.situation.policy_digest
-        entry = replace(entry, premises=replace(entry.premises, policy=judged_by))
+        policy = seen.sight.situation.policy_digest
+        entry = entry_of(frame, subject, verdict, extra, evidence, policy=policy, inputs=inputs, now=now)
         if pays:
             entry = replace(entry, account=Account(results=(*seen.sight.charged, *cut.results)))
-        elif verdict.transition.action is Action.RETRY and seen.sight.parts:
+        elif verdict.transition.action is Action.RETRY and seen.sight.trial is not None:
             # The failed try is charged whole, with what it has committed.
-            done = await asyncio.to_thread(_committed, frame, seen.sight.parts)
+            done = await asyncio.to_thread(_committed, frame, seen.sight.trial)
             entry = replace(entry, account=Account(results=done))
         await record(self._runtime, frame, entry)
         states = (verdict.transition.source, verdict.transition.target)
@@ -366,8 +366,9 @@ class _Trial:
             await finalizer.release(self._runtime, held)
 
 
-def _committed(frame: Frame, keys: tuple[str, ...]) -> tuple[str, ...]:
+def _committed(frame: Frame, trial: Trial) -> tuple[str, ...]:
     paid = frame.log.book.paid
+    keys = (frame.order(asked).key for asked in trial.asked)
     return tuple(key for key in keys if key not in paid and frame.store.commit_of(key) is not None)
 
 

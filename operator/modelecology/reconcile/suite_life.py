@@ -7,25 +7,17 @@ from collections.abc import Mapping
 from modelecology.api.population import Provable, SuiteLifeStatus
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Role
-from modelecology.governance.courses import plan_of
 from modelecology.governance.evidence import EvidenceError
 from modelecology.governance.facts import Results
-from modelecology.governance.lives import life_under
-from modelecology.governance.looks import SuiteLife
 from modelecology.governance.supply import Aim, provable, units_for
 from modelecology.governance.trial import units_of
 
 from .frame import Frame
 
 
-def life_in(frame: Frame) -> SuiteLife:
-    """Give the life of the population's suite; one that nobody has looked at begins under today's policy."""
-    return frame.log.lives.get(frame.suite_digest) or life_under(plan_of(frame.policy))
-
-
 def suite_life(frame: Frame, baseline: Mapping[str, Results]) -> SuiteLifeStatus | None:
     """Say what is left of the suite; None until the generalist has answered all of it."""
-    life = life_in(frame)
+    life = frame.life
     found = []
     for task in frame.tasks:
         if task.role is Role.TASK:
@@ -53,7 +45,7 @@ def exhaustion(frame: Frame, status: SuiteLifeStatus | None) -> tuple[str, str] 
     if status is None or any(p.gain is not None for p in status.provable) or not status.provable:
         return None
     aim = Aim(effect=frame.policy.evidence.effect)
-    fresh = units_for(life_in(frame), status.provable[0].task, 1, aim)
+    fresh = units_for(frame.life, status.provable[0].task, 1, aim)
     message = (
         f"{status.looks} proofs were opened and {status.passes} passed: nothing more can be proven on this "
         f"suite. A new suite needs {fresh:,} fresh items a task to prove a gain of {aim.effect:+.2f} once."
