@@ -1,12 +1,13 @@
 """The engine's command line, checked before anything is loaded."""
 
 import argparse
-import ipaddress
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from modelecology.serving.arguments import Whole, refuse_open_door
 
 DTYPES: Final = ("bfloat16", "float32")
 
@@ -41,11 +42,7 @@ def parse(arguments: Sequence[str] | None = None) -> EngineOptions:
         if not Path(root).is_dir():
             parser.error(f"--allow-root {root} is not a directory")
     token = _token(parser, given.token_file)
-    if token is None and not given.insecure and not _is_loopback(given.host):
-        parser.error(
-            f"--host {given.host} is reachable from other machines: "
-            "give --token-file, or --insecure to serve anybody"
-        )
+    refuse_open_door(parser, given.host, token=token is not None, insecure=given.insecure)
     return EngineOptions(
         model=os.path.abspath(given.model),
         served_name=given.served_model_name,
@@ -73,18 +70,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", required=True, metavar="DIR", help="directory of the base model (safetensors)")
     add("--served-model-name", default="generalist", metavar="NAME", help="the base's name in the API")
     add("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    add("--port", type=_Whole(0, 65535), default=8000, help="port to listen on (default 8000)")
-    add("--max-loras", type=_Whole(1, 1024), default=4, metavar="N", help="adapters at once (default 4)")
-    add("--max-lora-rank", type=_Whole(1, 512), default=16, metavar="R", help="largest rank (default 16)")
+    add("--port", type=Whole(0, 65535), default=8000, help="port to listen on (default 8000)")
+    add("--max-loras", type=Whole(1, 1024), default=4, metavar="N", help="adapters at once (default 4)")
+    add("--max-lora-rank", type=Whole(1, 512), default=16, metavar="R", help="largest rank (default 16)")
     add(
         "--max-model-len",
-        type=_Whole(8, 1 << 20),
+        type=Whole(8, 1 << 20),
         default=2048,
         metavar="T",
         help="prompt and answer, tokens",
     )
-    add("--max-num-seqs", type=_Whole(1, 1024), default=32, metavar="N", help="prompts in one batch")
-    add("--max-waiting", type=_Whole(1, 100_000), default=512, metavar="N", help="prompts that may wait")
+    add("--max-num-seqs", type=Whole(1, 1024), default=32, metavar="N", help="prompts in one batch")
+    add("--max-waiting", type=Whole(1, 100_000), default=512, metavar="N", help="prompts that may wait")
     add(
         "--allow-root",
         action="append",
@@ -93,26 +90,16 @@ def _parser() -> argparse.ArgumentParser:
         help="load adapters from below this directory only (may be given again)",
     )
     add("--dtype", choices=DTYPES, default="bfloat16", help="of the base's weights (default bfloat16)")
-    add("--threads", type=_Whole(1, 1024), default=None, help="threads of torch (default: OMP_NUM_THREADS)")
+    add(
+        "--threads",
+        type=Whole(1, 1024),
+        default=None,
+        help="threads of torch (default: OMP_NUM_THREADS)",
+    )
     add("--token-file", metavar="FILE", help="file with the bearer token that clients must send")
     add("--insecure", action="store_true", help="listen on other addresses without a token")
     add("--drain-seconds", type=float, default=60.0, metavar="S", help="time to end requests on unload")
     return parser
-
-
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    low: int
-    high: int
-
-    def __call__(self, text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = self.low - 1
-        if not self.low <= value <= self.high:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {self.low} to {self.high}")
-        return value
 
 
 def _token(parser: argparse.ArgumentParser, path: str | None) -> str | None:
@@ -125,12 +112,3 @@ def _token(parser: argparse.ArgumentParser, path: str | None) -> str | None:
     if not token:
         parser.error(f"--token-file {path} is empty")
     return token
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from modelecology.api.meta import LABEL
+from modelecology.serving.arguments import Whole, refuse_open_door
 
 from .app import Limits
 from .journal import Keep, Redact, as_is
@@ -49,11 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> GatewayOptions:
     if given.kubeconfig is not None and given.namespace is None:
         parser.error("--kubeconfig belongs to --namespace; leave it out")
     token = _token(parser, "--token-file", given.token_file)
-    if token is None and not given.insecure and not _is_loopback(given.host):
-        parser.error(
-            f"--host {given.host} is reachable from other machines: "
-            "give --token-file, or --insecure to serve anybody"
-        )
+    refuse_open_door(parser, given.host, token=token is not None, insecure=given.insecure)
     return GatewayOptions(
         population=given.population,
         namespace=given.namespace,
@@ -96,38 +92,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--kubeconfig", type=Path, metavar="FILE", help="reach the API server by it (default: as a pod)")
     add("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    add("--port", type=_Whole(0, 65535), default=8080, help="port to listen on (default 8080)")
+    add("--port", type=Whole(0, 65535), default=8080, help="port to listen on (default 8080)")
     add("--token-file", type=Path, metavar="FILE", help="bearer token that clients must send")
     add("--insecure", action="store_true", help="listen on other addresses without a token")
     add("--engine-token-file", type=Path, metavar="FILE", help="bearer token that is sent to the engines")
-    add("--max-body-kib", type=_Whole(1, 1 << 18), default=2048, metavar="N", help="largest request")
-    add("--max-running", type=_Whole(1, 1 << 20), default=1024, metavar="N", help="requests at once")
+    add("--max-body-kib", type=Whole(1, 1 << 18), default=2048, metavar="N", help="largest request")
+    add("--max-running", type=Whole(1, 1 << 20), default=1024, metavar="N", help="requests at once")
     add("--connect-seconds", type=_seconds, default=2.0, metavar="S", help="time for an engine to accept")
     add("--answer-seconds", type=_seconds, default=300.0, metavar="S", help="longest silence of an engine")
     add("--drain-seconds", type=_seconds, default=30.0, metavar="S", help="time to end requests at the end")
     add("--records-dir", type=Path, metavar="DIR", help="keep records there; without it nothing is mirrored")
     add("--keep", choices=[each.value for each in Keep], default=Keep.ANSWERS.value, help="of texts")
-    add("--keep-hours", type=_Whole(1, 1 << 20), default=720, metavar="N", help="age at which records go")
-    add("--keep-mib", type=_Whole(1, 1 << 24), default=1024, metavar="N", help="size of all records at most")
+    add("--keep-hours", type=Whole(1, 1 << 20), default=720, metavar="N", help="age at which records go")
+    add(
+        "--keep-mib",
+        type=Whole(1, 1 << 24),
+        default=1024,
+        metavar="N",
+        help="size of all records at most",
+    )
     add("--redact", metavar="MODULE:FUNCTION", help="cleans every text before it is kept or hashed")
-    add("--mirror-queue", type=_Whole(1, 1 << 16), default=256, metavar="N", help="copies that may wait")
-    add("--mirror-concurrency", type=_Whole(1, 256), default=4, metavar="N", help="copies at once")
+    add("--mirror-queue", type=Whole(1, 1 << 16), default=256, metavar="N", help="copies that may wait")
+    add("--mirror-concurrency", type=Whole(1, 256), default=4, metavar="N", help="copies at once")
     return parser
-
-
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    low: int
-    high: int
-
-    def __call__(self, text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = self.low - 1
-        if not self.low <= value <= self.high:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {self.low} to {self.high}")
-        return value
 
 
 def _seconds(text: str) -> float:
@@ -166,12 +153,3 @@ def _hook(parser: argparse.ArgumentParser, name: str | None) -> Redact:
         parser.error(f"--redact {name} must take a text and give a text")
     found: Redact = hook
     return found
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
