@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,15 +10,14 @@ import pytest
 import yaml
 
 from modelecology.api.vocabulary import APPROVE_ANNOTATION, RETRY_ANNOTATION
-from modelecology.cli import main, options
+from modelecology.cli import options
 from modelecology.cli.access import Access
 from modelecology.cli.port import ClusterError
 from modelecology.governance.log import pending
 from modelecology.reconcile.people import approval
 
+from .conftest import Run
 from .desk import FakeCluster, asking
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -42,18 +39,10 @@ def asked(monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster) -> list[Access]
 
 
 @pytest.fixture
-def run(asked: list[Access], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(asked: list[Access], shell: Run) -> Run:
     """Run the plugin as the shell does; gives its exit code, stdout and stderr."""
     assert asked == []
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kubectl-ecology", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
+    return shell
 
 
 def test_status_shows_the_table_and_no_hint_in_a_pipe(run: Run) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -18,15 +16,15 @@ from modelecology.api.decision import Decision
 from modelecology.api.ledger import Ledger
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist
-from modelecology.cli import app, main, options
+from modelecology.cli import app, options
 from modelecology.cli.ledger import EARLIER, HELD, OWN, SEALED, By, Sheet, render_ledger, sheet_of, window_of
 from modelecology.cli.port import CliError
 from modelecology.governance.book import Spent
 
+from .conftest import Run
 from .desk import rendered
 from .played import PlayedCluster, played
 
-Run = Callable[..., tuple[int, str, str]]
 NOTHING = Decimal(0)
 
 
@@ -48,20 +46,12 @@ def log(desk: PlayedCluster) -> tuple[Decision, ...]:
 
 
 @pytest.fixture
-def run(desk: PlayedCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(desk: PlayedCluster, shell: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the plugin as the shell does; gives its exit code, stdout and stderr."""
     now = max(d.spec.time for d in desk.decided) + timedelta(minutes=1)
     monkeypatch.setattr(options, "connect", lambda _access: replace(desk))
     monkeypatch.setattr(app, "_clock", lambda: now)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kubectl-ecology", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
+    return shell
 
 
 def amounts(found: Ledger | Spent) -> tuple[Decimal | int, ...]:

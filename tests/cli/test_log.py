@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +11,13 @@ import pytest
 
 from modelecology.api.decision import Decision
 from modelecology.api.meta import LOG_UID_ANNOTATION
-from modelecology.cli import main, options
+from modelecology.cli import options
 from modelecology.cli.replays import entry
 from modelecology.reconcile.log_copy import LogCopy
 from modelecology.store import ArtifactStore
 
+from .conftest import Run
 from .played import PlayedCluster, played
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +43,10 @@ def store(desk: tuple[PlayedCluster, Path], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(cluster: PlayedCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(cluster: PlayedCluster, shell: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the plugin as the shell does; gives its exit code, stdout and stderr."""
     monkeypatch.setattr(options, "connect", lambda _access: cluster)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kubectl-ecology", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
+    return shell
 
 
 def entry_file(store: Path, sequence: int) -> Path:

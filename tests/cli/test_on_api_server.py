@@ -17,7 +17,6 @@ from kubernetes import client, config
 
 from modelecology.api.meta import GROUP, VERSION
 from modelecology.api.vocabulary import RETRY_ANNOTATION
-from modelecology.cli import main
 from modelecology.cli.access import Access
 from modelecology.cli.cluster import KubernetesCluster, connect
 from modelecology.cli.port import (
@@ -28,9 +27,9 @@ from modelecology.cli.port import (
 )
 from testbed.cluster import Cluster
 
+from .conftest import Run
 from .desk import decision, digest, hasty_decisions, members, population, suite
 
-Run = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[2]
 PLURALS = {"Population": "populations", "Specialist": "specialists", "EvaluationSuite": "evaluationsuites"}
 
@@ -89,18 +88,10 @@ def cluster(kinds: Cluster, desk: str) -> Iterator[KubernetesCluster]:
 
 
 @pytest.fixture
-def run(kinds: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(kinds: Cluster, shell: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the plugin as the shell does, by KUBECONFIG."""
     monkeypatch.setenv("KUBECONFIG", str(kinds.kubeconfig))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kubectl-ecology", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
+    return shell
 
 
 def test_status_tree_and_explain_read_what_the_operator_wrote(run: Run, desk: str) -> None:

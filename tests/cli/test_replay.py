@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelecology.cli import main, options
+from modelecology.cli import options
 
+from .conftest import Run
 from .played import PlayedCluster, played
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +28,10 @@ def cluster(desk: tuple[PlayedCluster, Path]) -> PlayedCluster:
 
 
 @pytest.fixture
-def run(cluster: PlayedCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(cluster: PlayedCluster, shell: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the plugin as the shell does; gives its exit code, stdout and stderr."""
     monkeypatch.setattr(options, "connect", lambda _access: cluster)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kubectl-ecology", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
+    return shell
 
 
 def test_every_decision_about_every_specialist_comes_out_the_same(run: Run, cluster: PlayedCluster) -> None:

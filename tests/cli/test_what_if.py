@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from modelecology.api.population import Population
-from modelecology.cli import main, options
+from modelecology.cli import options
 from modelecology.cli.port import CliError
 from modelecology.cli.weighing import Terms, terms_of
 from modelecology.cli.what_if import Changes, changed, changes, render_what_if, weigh
 from modelecology.governance.portfolio import leave_one_out
 
+from .conftest import Run
 from .desk import FakeCluster, population, rendered, suite
 
 GIB = 2**30
@@ -64,9 +63,6 @@ def terms() -> Terms:
     return terms_of(desk(), suite())
 
 
-Run = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     found = FakeCluster(populations=(desk(),))
@@ -75,15 +71,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
 
 
 @pytest.fixture
-def run(cluster: FakeCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kubectl-ecology", "what-if", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
+def run(cluster: FakeCluster, shell: Run) -> Run:
+    """Run what-if as the shell does; gives its exit code, stdout and stderr."""
+    return lambda *arguments: shell("what-if", *arguments)
 
 
 def test_the_terms_are_those_of_status_suite_and_policy(terms: Terms) -> None:

@@ -13,11 +13,11 @@ import typer
 from rich.console import Group, RenderableType
 
 from .access import Access
-from .approve import approve
+from .acts import add_acts
 from .ask import answer_record, ask, render_route
 from .explain import choose, render_explanation
 from .follow import follow_in_lines, follow_on_terminal
-from .isolate import quarantine, release
+from .isolate import quarantine
 from .ledger import By, Form, ledger_csv, ledger_record, render_ledger, sheet_of, window_of
 from .lint import LintResult, lint
 from .lint.report import render_lint, result_record
@@ -37,8 +37,6 @@ from .options import (
 from .port import Cluster, NotFoundError, Snapshot
 from .records import explanation_record, population_record, status_record, write
 from .replaying import show_replay
-from .retire import retire, undo
-from .retry import request_retry
 from .rows import awaits_approval, retirement_proposed
 from .screen import Output, Screen
 from .table import render_status
@@ -254,68 +252,7 @@ def ledger_command(
         session.screen.hint("Next: kubectl ecology ledger NAME --by action, or -o csv for a spreadsheet.")
 
 
-@app.command(short_help="Ask for another try of a specialist.")
-def retry(
-    ctx: typer.Context,
-    *,
-    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    hints: Hints = None,
-) -> None:
-    """Ask the operator to take a stopped specialist up again; its Decision will name you."""
-    session = open_session(ctx, namespace, context, kubeconfig, hints)
-    session.screen.show(request_retry(session.cluster, name, _clock()))
-    session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
-
-
-@app.command(name="approve", short_help="Let a specialist go live that waits for a person.")
-def approve_command(
-    ctx: typer.Context,
-    *,
-    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    hints: Hints = None,
-) -> None:
-    """Let the revision go live that waits for a person; its Decision will name you."""
-    session = open_session(ctx, namespace, context, kubeconfig, hints)
-    session.screen.show(approve(session.cluster, name, _clock()))
-    session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
-
-
-@app.command(name="retire", short_help="Accept the retirement that is proposed for a specialist.")
-def retire_command(
-    ctx: typer.Context,
-    *,
-    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    hints: Hints = None,
-) -> None:
-    """Let the live revision go whose retirement evidence proposes; its Decision will name you."""
-    session = open_session(ctx, namespace, context, kubeconfig, hints)
-    session.screen.show(retire(session.cluster, name, _clock()))
-    session.screen.hint(f"Next: kubectl ecology explain {name}; kubectl ecology undo {name} takes it back.")
-
-
-@app.command(name="undo", short_help="Take back a retirement that evidence asked for.")
-def undo_command(
-    ctx: typer.Context,
-    *,
-    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    hints: Hints = None,
-) -> None:
-    """Bring a revision back that evidence retired, within its undo window; its Decision will name you."""
-    session = open_session(ctx, namespace, context, kubeconfig, hints)
-    session.screen.show(undo(session.cluster, name, _clock()))
-    session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
+add_acts(app, _clock)
 
 
 @app.command(name="quarantine", short_help="Take a specialist out of service at once.")
@@ -336,22 +273,6 @@ def quarantine_command(
     session = open_session(ctx, namespace, context, kubeconfig, hints)
     session.screen.show(quarantine(session.cluster, name, reason, _clock()))
     session.screen.hint(f"Next: kubectl ecology explain {name}; kubectl ecology release {name} lets it out.")
-
-
-@app.command(name="release", short_help="Let a specialist out of quarantine.")
-def release_command(
-    ctx: typer.Context,
-    *,
-    name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    hints: Hints = None,
-) -> None:
-    """Let a quarantined revision be evaluated again; its Decision will name you."""
-    session = open_session(ctx, namespace, context, kubeconfig, hints)
-    session.screen.show(release(session.cluster, name, _clock()))
-    session.screen.hint(f"Next: kubectl ecology status --watch, then kubectl ecology explain {name}.")
 
 
 @app.command(name="ask", short_help="Ask a population's gateway, and see who answers and why.")

@@ -8,6 +8,7 @@ from modelecology.api.vocabulary import APPROVE_ANNOTATION
 
 from .port import CliError, Cluster
 from .rows import awaits_approval
+from .signature import sign
 
 
 def approve(cluster: Cluster, name: str, now: datetime) -> str:
@@ -27,8 +28,6 @@ def approve(cluster: Cluster, name: str, now: datetime) -> str:
             f"{name} is {status.state} and does not wait for approval.",
             f"kubectl ecology explain {name} says what it waits for.",
         )
-    # The revision is named, so that the word never carries over to another one.
     revision = status.candidate.revision
-    user = cluster.user()
-    cluster.annotate(name, APPROVE_ANNOTATION, f"{revision}/{user}@{now:%Y-%m-%dT%H:%M:%SZ}")
+    user = sign(cluster, name, APPROVE_ANNOTATION, now, revision=revision)
     return f"Approved revision {revision} of {name} as {user}."

@@ -8,6 +8,7 @@ from modelecology.api.specialist import RevisionStatus, Specialist
 from modelecology.api.vocabulary import QUARANTINE_ANNOTATION, RELEASE_ANNOTATION, State
 
 from .port import CliError, Cluster
+from .signature import sign
 
 _LONGEST_REASON = 500
 
@@ -28,9 +29,7 @@ def quarantine(cluster: Cluster, name: str, reason: str, now: datetime) -> str:
             f"{name} is {specialist.status.state}; only what is Shadow or Live can be quarantined.",
             f"kubectl ecology explain {name} says what became of it.",
         )
-    user = cluster.user()
-    word = f"{_word(chosen, user, now)} {why}".rstrip()
-    cluster.annotate(name, QUARANTINE_ANNOTATION, word)
+    user = sign(cluster, name, QUARANTINE_ANNOTATION, now, revision=chosen.revision, why=why)
     return f"Took revision {chosen.revision} of {name} out of service as {user}."
 
 
@@ -46,8 +45,7 @@ def release(cluster: Cluster, name: str, now: datetime) -> str:
             f"{name} is {status.state}; only what is Quarantined can be released.",
             f"kubectl ecology explain {name} says what it waits for.",
         )
-    user = cluster.user()
-    cluster.annotate(name, RELEASE_ANNOTATION, _word(newest, user, now))
+    user = sign(cluster, name, RELEASE_ANNOTATION, now, revision=newest.revision)
     return f"Released revision {newest.revision} of {name} as {user}; it must earn its place again."
 
 
@@ -57,8 +55,3 @@ def _serving(specialist: Specialist) -> RevisionStatus | None:
     if live is not None:
         return live
     return newest if newest is not None and newest.state is State.SHADOW else None
-
-
-def _word(about: RevisionStatus, user: str, now: datetime) -> str:
-    # The revision is named, so that the word never carries over to another one.
-    return f"{about.revision}/{user}@{now:%Y-%m-%dT%H:%M:%SZ}"

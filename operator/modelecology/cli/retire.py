@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import RETIRE_ANNOTATION, UNDO_ANNOTATION, State, Target
 from modelecology.governance.lifecycle import CAUSES
 
 from .port import CliError, Cluster
 from .rows import retirement_proposed
+from .signature import sign
 
 
 def retire(cluster: Cluster, name: str, now: datetime) -> str:
@@ -24,7 +24,7 @@ def retire(cluster: Cluster, name: str, now: datetime) -> str:
             f"Evidence does not ask for the retirement of {name}.",
             "To retire it all the same, set its lifecycle.target to Retired.",
         )
-    user = _ask(cluster, specialist, RETIRE_ANNOTATION, live.revision, now)
+    user = sign(cluster, name, RETIRE_ANNOTATION, now, revision=live.revision)
     return f"Accepted the retirement of revision {live.revision} of {name} ({cause.reason}) as {user}."
 
 
@@ -44,13 +44,5 @@ def undo(cluster: Cluster, name: str, now: datetime) -> str:
             f"{name} is {status.state}; only what evidence has retired can be taken back.",
             f"kubectl ecology explain {name} says what became of it.",
         )
-    user = _ask(cluster, specialist, UNDO_ANNOTATION, previous.revision, now)
+    user = sign(cluster, name, UNDO_ANNOTATION, now, revision=previous.revision)
     return f"Took the retirement of revision {previous.revision} of {name} back as {user}."
-
-
-def _ask(cluster: Cluster, specialist: Specialist, annotation: str, revision: str, now: datetime) -> str:
-    # The revision is named, so that the word never carries over to another one.
-    user = cluster.user()
-    word = f"{revision}/{user}@{now:%Y-%m-%dT%H:%M:%SZ}"
-    cluster.annotate(specialist.metadata.name, annotation, word)
-    return user

@@ -9,6 +9,7 @@ from modelecology.api.vocabulary import RETRY_ANNOTATION
 from modelecology.governance.lifecycle import TRANSITIONS
 
 from .port import CliError, Cluster
+from .signature import sign
 
 # The states from which the lifecycle has an edge for a person's retry.
 RETRYABLE = tuple(sorted({t.source for t in TRANSITIONS if Reason.RETRY_REQUESTED in t.reasons}))
@@ -25,6 +26,5 @@ def request_retry(cluster: Cluster, name: str, now: datetime) -> str:
             f"{name} is {state}; only {', '.join(RETRYABLE)} can be retried.",
             f"kubectl ecology explain {name} says what it waits for.",
         )
-    user = cluster.user()
-    cluster.annotate(name, RETRY_ANNOTATION, f"{user}@{now:%Y-%m-%dT%H:%M:%SZ}")
+    user = sign(cluster, name, RETRY_ANNOTATION, now)
     return f"Asked for another try of {name} as {user}."
