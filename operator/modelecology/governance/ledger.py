@@ -22,6 +22,8 @@ SECONDS_PER_STEP = Decimal(5)
 SECONDS_PER_ANSWER = Decimal("0.5")
 IMPORT_SECONDS = Decimal(30)
 
+NOTHING = Cost()
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetCheck:
@@ -118,7 +120,7 @@ def within_budget(
     *,
     now: datetime,
     specialist: str = "",
-    under_way: Cost = Cost(),  # noqa: B008  # frozen
+    under_way: Cost = NOTHING,
 ) -> BudgetCheck:
     """Check that what the window holds, what is under way and the next cost stay within the budget.
 
