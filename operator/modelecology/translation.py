@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from modelecology.api.policy import Budget as ApiBudget
-from modelecology.api.policy import Limits as ApiLimits
+from modelecology.api import policy as api
 from modelecology.api.population import Population
 from modelecology.api.quantities import bytes_of
 from modelecology.api.suite import SuiteSpec
-from modelecology.api.vocabulary import Scope
-from modelecology.governance.facts import Budget, EvidenceRules, Limits, Policy, Prices, SuiteTask
+from modelecology.api.vocabulary import LiveUnit, OnInconclusive, Scope
+from modelecology.governance.facts import (
+    Budget,
+    Canary,
+    CanaryStep,
+    EvidenceRules,
+    Limits,
+    LiveShadow,
+    Policy,
+    Prices,
+    SuiteTask,
+)
 
 
-def _budget(budget: ApiBudget | None) -> Budget | None:
+def _budget(budget: api.Budget | None) -> Budget | None:
     if budget is None:
         return None
     each = budget.per_specialist
@@ -26,13 +35,30 @@ def _budget(budget: ApiBudget | None) -> Budget | None:
     )
 
 
-def _limits(limits: ApiLimits) -> Limits:
+def _limits(limits: api.Limits) -> Limits:
     latency = limits.latency
     return Limits(
         memory=bytes_of(limits.memory) if limits.memory is not None else None,
         latency=latency.most.total_seconds() if latency is not None else None,
         percentile=latency.percentile if latency is not None else 90,
     )
+
+
+def _live_shadow(rules: api.Shadow) -> LiveShadow | None:
+    live = rules.live
+    if live is None:
+        return None
+    late = live.on_inconclusive is OnInconclusive.REJECT
+    return LiveShadow(live.minimum_scored, live.minimum_gain, late)
+
+
+def _canary(rules: api.Promotion) -> Canary | None:
+    if rules.steps is None:
+        return None
+    steps = (CanaryStep(s.percent, s.minimum_scored, s.minimum_duration, s.approval) for s in rules.steps)
+    judged = rules.canary or api.Canary()
+    late = judged.on_inconclusive is OnInconclusive.REJECT
+    return Canary(tuple(steps), judged.tolerance, judged.maximum_errors, judged.maximum_duration, late)
 
 
 def policy(population: Population) -> Policy:
@@ -80,6 +106,9 @@ def policy(population: Population) -> Policy:
         automatic_retirement=rules.retirement.mode == "Automatic",
         retirement_grace=rules.retirement.grace,
         retire_by_point=rules.retirement.basis == "Point",
+        live_shadow=_live_shadow(rules.shadow),
+        canary=_canary(rules.promotion),
+        unit_is_request=rules.evidence.live_unit is LiveUnit.REQUEST,
     )
 
 

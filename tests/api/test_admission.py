@@ -88,6 +88,18 @@ def test_every_example_is_accepted(judge: Server) -> None:
         ("specialist", {"spec.source.train.replay": None, "spec.source.train.recipe": {"batchSize": 1}}),
         ("specialist", {"spec.source": {"artifact": {"uri": "store:///adapter", "digest": DIGEST}}}),
         ("specialist", {"metadata.name": "a" * 50}),
+        (
+            "specialist",
+            {
+                "spec.contract.match": [
+                    {"header": {"name": "X-Kind", "value": "calendar"}},
+                    {"metadata": {"key": "kind", "value": "calendar"}},
+                    {"keyword": "k" * 256},
+                    {"regex": r"\b(?i:\d{1,2}\. (May|June))\b"},
+                    *({"regex": "a{1000}" + "b" * 200 + str(n)} for n in range(12)),
+                ]
+            },
+        ),
         ("decision", {"metadata.name": "desk-000000000001", "spec.sequence": 1, "spec.previous": GENESIS}),
         (
             "decision",

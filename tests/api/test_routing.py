@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from modelecology.api.routing import (
     MAX_TABLE_BYTES,
-    MatchBy,
     MatchRule,
     RoutingTable,
     TableUnreadable,
@@ -19,6 +18,7 @@ from modelecology.api.routing import (
     read_table,
     routes_name,
 )
+from modelecology.api.vocabulary import MatchBy
 from testbed.places import REPOSITORY
 
 GOOD: dict[str, Any] = {

@@ -78,6 +78,16 @@ def test_the_answer_comes_with_who_gave_it_and_why(gateway: Gateway) -> None:
     )
 
 
+def test_the_rule_that_chose_the_task_is_told(gateway: Gateway) -> None:
+    gateway.headers |= {"x-modelecology-task": "dates", "x-modelecology-rule": "rules[3] Keyword"}
+    assert render_route(ask(gateway.address, "desk", "?")) == (
+        "dates-aaaaaaaaaaaa: Live, the live revision of its task; task dates, by rules[3] Keyword; "
+        "table sha256:0123456789ab, request r-1"
+    )
+    del gateway.headers["x-modelecology-rule"]
+    assert "; task dates; table" in render_route(ask(gateway.address, "dates", "?"))
+
+
 def test_a_fallback_is_told(gateway: Gateway) -> None:
     told = {"route": "generalist", "reason": "Quarantined", "fallback": "true"}
     gateway.headers |= {f"x-modelecology-{name}": value for name, value in told.items()}
@@ -152,6 +162,8 @@ def test_the_command_prints_the_answer_and_the_route(
             "route": "dates-aaaaaaaaaaaa",
             "reason": "Live",
             "fallback": False,
+            "task": None,
+            "rule": None,
             "table": "sha256:0123456789ab",
             "requestId": "r-1",
         }

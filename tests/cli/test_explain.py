@@ -119,15 +119,21 @@ def test_a_proof_is_explained_by_what_it_was_given_and_what_it_told() -> None:
     assert "What to do: The sealed items did not prove the gain and every invariant." in text
 
 
-def test_a_policy_that_was_edited_since_the_trial_began_is_said_beside_the_state() -> None:
-    message = "The policy was edited since the trial began"
+@pytest.mark.parametrize(
+    ("kind", "reason", "message"),
+    [
+        ("Drift", "PolicyDrifted", "The policy was edited since the trial began"),
+        ("MatchRefused", "MatchPatternUnusable", "spec.contract.match[1].regex: unclosed group"),
+    ],
+)
+def test_what_is_to_be_known_beside_the_state_is_said_there(kind: str, reason: str, message: str) -> None:
     for status, said in (("True", f" {message}."), ("False", "")):
         drifted = specialist(
             "dates",
             state="Evaluating",
             conditions=[
                 condition("Ready", "False", "Evaluating", "The proof asks at most 93 of dates."),
-                condition("Drift", status, "PolicyDrifted", message),
+                condition(kind, status, reason, message),
             ],
         )
         text = rendered(render_explanation(drifted, (), None, NOW), 200)

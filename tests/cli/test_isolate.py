@@ -62,7 +62,7 @@ def test_without_a_live_revision_what_is_in_shadow_is_taken_out() -> None:
 @pytest.mark.parametrize("known", [quarantined(), specialist("dates", state="Pending")])
 def test_quarantine_refuses_what_no_engine_holds(known: Specialist) -> None:
     cluster = FakeCluster(specialists=(known,))
-    with pytest.raises(CliError, match="only what is Shadow or Live can be quarantined"):
+    with pytest.raises(CliError, match="only what is Shadow, Canary or Live can be quarantined"):
         quarantine(cluster, "dates", "", NOW)
     assert cluster.annotations == {}
 

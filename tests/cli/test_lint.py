@@ -87,11 +87,9 @@ def test_a_misspelt_field_is_told_its_name() -> None:
 
 
 def test_a_reserved_field_says_what_to_do_whatever_stands_in_it() -> None:
-    found = errors(changed(good("population"), {"spec.policy.promotion.steps": [10, 50]}))
+    found = errors(changed(good("population"), {"spec.serving.selector": {"app": "engine"}}))
     assert len(found) == 1
-    assert found[0].startswith(
-        "Population/desk: spec.policy.promotion.steps: promotion.steps is not implemented"
-    )
+    assert found[0].startswith("Population/desk: spec.serving.selector: serving.selector is not implemented")
 
 
 def test_a_number_where_kubectl_sends_a_number_is_refused_like_there() -> None:
@@ -231,3 +229,32 @@ def test_both_modes_of_promotion_are_known() -> None:
         assert linted(*desk(population={"spec.policy.promotion": {"mode": mode}})).findings == ()
     (wrong_mode,) = errors(changed(good("population"), {"spec.policy.promotion": {"mode": "Perhaps"}}))
     assert "spec.policy.promotion.mode" in wrong_mode
+
+
+def notes(*manifests: Manifest) -> list[str]:
+    return [f"{f.subject}: {f.field}: {f.message}" for f in linted(*manifests).findings]
+
+
+def test_a_pattern_that_gateways_cannot_use_is_an_error_though_the_api_server_takes_it() -> None:
+    manifest = changed(good("specialist"), {"spec.contract.match": [{"regex": r"\Qa.b\E"}]})
+    assert errors(manifest) == [
+        "Specialist/dates: spec.contract.match[0].regex: gateways cannot use this pattern: unrecognized "
+        "escape sequence. Write it in the syntax of RE2, and shorter if it is too large."
+    ]
+
+
+def test_rules_that_no_gateway_follows_or_that_are_never_reached_are_noted() -> None:
+    rules = {"spec.contract.match": [{"keyword": "date"}]}
+    suite, population, dates = desk(specialist=rules)
+    assert notes(suite, population, dates) == [
+        "Specialist/dates: spec.contract.match: Population desk has no spec.serving.gateway, so no rule is "
+        "followed."
+    ]
+    population = changed(population, {"spec.serving.gateway": {}})
+    same = changed(dates, {"metadata.name": "also"})
+    assert notes(suite, population, dates, same) == []
+    other = changed(dates, {"metadata.name": "cron", "spec.contract.task": "cron"})
+    assert notes(suite, population, dates, other) == [
+        "Specialist/dates: spec.contract.match[0]: the same rule of Specialist cron, for task cron, goes "
+        "before it, so it is never reached."
+    ]

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from modelecology.api.decision import Decision
+from modelecology.api.ledger import Tip
 from modelecology.api.meta import LOG_UID_ANNOTATION
+from modelecology.api.population import Population
 from modelecology.cli import options
+from modelecology.cli.offline import Offline
 from modelecology.cli.replays import entry
 from modelecology.reconcile.log_copy import LogCopy
 from modelecology.store import ArtifactStore
+from modelecology.store.logs import StoredLog
+from modelecology.store.signing import signer
 
 from .conftest import Run
 from .played import PlayedCluster, played
@@ -168,6 +176,179 @@ def test_what_is_sealed_stays_in_the_store_and_the_rest_is_created(
     assert (code, "was changed" in err) == (1, True)
 
 
+@pytest.fixture
+def signed(cluster: PlayedCluster, store: Path, tmp_path: Path) -> Path:
+    """Seal twenty decisions in the store, the second ten signed; gives where the keys lie."""
+    (uid,) = (p.name for p in (store / "log").iterdir())
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    for name in ("ours", "theirs"):
+        key = Ed25519PrivateKey.generate()
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (keys / f"{name}.pem").write_bytes(private)
+        (keys / f"{name}.pub").write_bytes(public)
+    for sign in (None, signer(keys / "ours.pem")):
+        copy = LogCopy(lambda: ArtifactStore.open(f"file://{store}"), uid, "d", "desk", sign)
+        copy.seal([entry(d) for d in cluster.decided], 10)
+    return keys
+
+
+def test_signatures_are_counted_and_with_a_public_key_they_are_checked(
+    run: Run, store: Path, signed: Path
+) -> None:
+    where, key = f"file://{store}", signer(signed / "ours.pem")(b"").key
+    code, out, _ = run("log", "verify", "desk", "--store", where)
+    said = f"2 segments; 1 of them signed by {key}, not checked without --public-key"
+    assert (code, said in " ".join(out.split())) == (0, True), out
+    ours = ("--public-key", str(signed / "ours.pub"))
+    code, out, _ = run("log", "verify", "desk", "--store", where, *ours)
+    said = f"1 of them signed by {key}; they vouch for the first 20 decisions"
+    assert (code, said in " ".join(out.split())) == (0, True), out
+    record = json.loads(run("log", "verify", "desk", "--store", where, *ours, "-o", "json")[1])
+    assert record["signed"] == {"segments": 1, "upTo": 20, "by": [key], "checked": True}
+    code, out, _ = run("log", "verify", "desk", "--store", where, "--public-key", str(signed / "theirs.pub"))
+    said = f"Broken: segment 11-20 is signed with another key: {key}."
+    assert (code, " ".join(out.split())) == (1, said)
+    both = (*ours, "--public-key", str(signed / "theirs.pub"))
+    assert run("log", "verify", "desk", "--store", where, *both)[0] == 0
+
+
+def test_a_signature_that_was_taken_away_is_missed_and_nothing_is_rebuilt(
+    run: Run, cluster: PlayedCluster, store: Path, signed: Path
+) -> None:
+    where, ours = ("--store", f"file://{store}"), ("--public-key", str(signed / "ours.pub"))
+    (_, segment) = sorted(store.glob("log/*/segment-*"))
+    head, rest = segment.read_bytes().split(b"\n", 1)
+    header = json.loads(head)
+    del header["signature"]
+    bare = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    segment.write_bytes(bare + b"\n" + rest)
+    said = "segment 11-20 is not signed, and none before it is"
+    code, out, _ = run("log", "verify", "desk", *where, *ours)
+    assert (code, out) == (1, f"Broken: {said}.\n")
+    lost(cluster)
+    code, _, err = run("log", "rebuild", "desk", *where, *ours)
+    assert (code, said in err) == (1, True)
+    assert cluster.annotations == {}
+    assert run("log", "rebuild", "desk", *where)[0] == 0
+
+
+def test_a_key_that_cannot_be_used_is_told_before_anything_is_read(run: Run, signed: Path) -> None:
+    code, _, err = run("log", "verify", "desk", "--public-key", str(signed / "ours.pem"))
+    assert (code, "holds no Ed25519 public key" in err) == (1, True)
+    ours = ("--public-key", str(signed / "ours.pub"))
+    assert run("log", "verify", "desk", "--without-store", *ours)[0] == 2
+    code, out, _ = run("log", "verify", "desk", *ours)
+    assert (code, "nothing is sealed yet, so nothing is signed" in " ".join(out.split())) == (0, True)
+
+
+class Goes:
+    """An operator that goes on while somebody looks: before each look it records one decision more."""
+
+    def __init__(self, cluster: PlayedCluster, store: Path) -> None:
+        (self.uid,) = (p.name for p in (store / "log").iterdir())
+        self.cluster, self.store, self.looks = cluster, store, 0
+        self.to_come = list(cluster.decided[20:])
+        kept = store / "kept"
+        for folder in ("entries", "inputs"):
+            (kept / folder).mkdir(parents=True)
+        for each in self.to_come:
+            shutil.move(entry_file(store, each.spec.sequence), kept / "entries")
+            inputs = self._inputs(each)
+            if inputs is not None and inputs.exists():
+                shutil.move(inputs, kept / "inputs")
+        cluster.decided = cluster.decided[:20]
+        self._tell()
+
+    def _inputs(self, decision: Decision) -> Path | None:
+        digest = decision.spec.premises.inputs
+        return self.store / "inputs" / f"{digest.removeprefix('sha256:')}.json" if digest else None
+
+    def _tell(self) -> None:
+        spec = self.cluster.decided[-1].spec
+        last = Tip(sequence=spec.sequence, digest=spec.digest)
+        self.cluster.populations = tuple(
+            p.model_copy(update={"status": p.status.model_copy(update={"last_decision": last})})
+            for p in self.cluster.populations
+        )
+        self.cluster.specialists = ()
+
+    def on(self) -> None:
+        """Keep the inputs, record the decision, copy it, and write the status."""
+        self.looks += 1
+        if not self.to_come:
+            return
+        decision = self.to_come.pop(0)
+        inputs = self._inputs(decision)
+        if inputs is not None and (self.store / "kept/inputs" / inputs.name).exists():
+            shutil.move(self.store / "kept/inputs" / inputs.name, inputs)
+        self.cluster.decided = (*self.cluster.decided, decision)
+        file = f"{decision.spec.sequence:012d}.json"
+        shutil.move(self.store / "kept/entries" / file, self.store / "log" / self.uid / "entries" / file)
+        self._tell()
+
+    def seal(self) -> None:
+        """Seal ten decisions, delete their objects, and then their files."""
+        copy = LogCopy(lambda: ArtifactStore.open(f"file://{self.store}"), self.uid, "d", "desk")
+        copy.seal([entry(d) for d in self.cluster.decided], 10)
+        sealed = copy.sealed()
+        self.cluster.decided = tuple(d for d in self.cluster.decided if d.spec.sequence > sealed)
+        copy.release()
+
+
+LOOKS = (
+    (PlayedCluster, "snapshot"),
+    (PlayedCluster, "log"),
+    (StoredLog, "contents"),
+    (Offline, "kept_inputs"),
+)
+
+
+@pytest.mark.parametrize("what", ["decides", "seals"])
+@pytest.mark.parametrize("look", [name for _, name in LOOKS] + ["all"])
+def test_what_an_operator_does_meanwhile_is_no_break(
+    run: Run, cluster: PlayedCluster, store: Path, monkeypatch: pytest.MonkeyPatch, what: str, look: str
+) -> None:
+    operator = Goes(cluster, store)
+    sealed: list[str] = []
+
+    def disturbed(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def looked(*arguments: object) -> object:
+            operator.on()
+            if what == "seals" and name not in sealed:
+                sealed.append(name)
+                operator.seal()
+            return real(*arguments)
+
+        return looked
+
+    for owner, name in LOOKS:
+        if look in (name, "all"):
+            real: Callable[..., object] = getattr(owner, name)
+            monkeypatch.setattr(owner, name, disturbed(name, real))
+    code, out, _ = run("log", "verify", "desk", "--store", f"file://{store}")
+    assert (code, out[:6]) == (0, "Whole:"), out
+    assert operator.looks > 0
+
+
+def test_a_break_is_still_one_beside_an_operator_that_goes_on(
+    run: Run, cluster: PlayedCluster, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = Goes(cluster, store)
+    entry_file(store, 7).write_bytes(entry_file(store, 8).read_bytes())
+    real = PlayedCluster.log
+
+    def looked(self: PlayedCluster, population: Population) -> tuple[Decision, ...]:
+        operator.on()
+        return real(self, population)
+
+    monkeypatch.setattr(PlayedCluster, "log", looked)
+    code, out, _ = run("log", "verify", "desk", "--store", f"file://{store}")
+    assert (code, "decision 7 is missing or forked" in out) == (1, True)
+    assert operator.looks == 2
+
+
 def test_a_copy_of_a_manifest_under_another_name_stands_for_nobody(cluster: PlayedCluster) -> None:
     meta = cluster.specialists[0].metadata
     told = {LOG_UID_ANNOTATION: f"{meta.name}/earlier"}
@@ -223,3 +404,31 @@ def test_a_store_without_the_log_or_with_several_says_so(
     shutil.rmtree(store / "log")
     code, _, err = run("log", "rebuild", "without-suite", "--store", f"file://{store}")
     assert (code, "keeps no log of d/without-suite" in err) == (1, True)
+
+
+def test_a_ledger_whose_window_reaches_into_pruned_decisions_reads_them_from_the_store(
+    run: Run, cluster: PlayedCluster, store: Path
+) -> None:
+    def told() -> object:
+        everything = ("ledger", "--by", "revision", "--window", "1000000h", "-o", "json")
+        code, out, err = run(*everything, "--store", f"file://{store}")
+        assert code == 0, err
+        return [(each["rows"], each["total"]) for each in json.loads(out)["populations"]]
+
+    whole, all_of_them = told(), cluster.decided
+    (uid,) = (p.name for p in (store / "log").iterdir())
+    copy = LogCopy(lambda: ArtifactStore.open(f"file://{store}"), uid, "d", "desk")
+    for _ in range(2):
+        copy.seal([entry(d) for d in cluster.decided], 10)
+    copy.release()
+    cluster.decided = cluster.decided[20:]
+    assert told() == whole
+    # An operator that prunes only a part of what is sealed leaves the rest in both places.
+    cluster.decided = all_of_them[13:]
+    assert told() == whole
+    (segment, *_) = sorted(store.glob("log/*/segment-*"))
+    segment.unlink()
+    code, _, err = run("ledger", "--window", "1000000h", "--store", f"file://{store}")
+    assert (code, "The store's log cannot be used: segment 11-20 follows decision 0" in err) == (1, True)
+    # What lies after the window's beginning is there without the store.
+    assert run("ledger", "--window", "1s")[0] == 0

@@ -16,6 +16,8 @@ from modelecology.governance.facts import (
     GENERALIST,
     Artifact,
     Budget,
+    Canary,
+    CanaryStep,
     Claim,
     Cost,
     Evidence,
@@ -58,6 +60,13 @@ POLICY = Policy(
     max_rank=16,
     replicas=1,
     retries=3,
+)
+CANARY = Canary(
+    steps=(CanaryStep(5, 50, HOUR, approval=False), CanaryStep(25, 50, timedelta(0), approval=True)),
+    tolerance=0.05,
+    maximum_errors=0.02,
+    maximum=168 * HOUR,
+    reject_late=True,
 )
 DATES = SuiteTask("dates", Role.TASK, Scope.ADAPTER, 0.3, Decimal("0.02"), 0.0)
 CRON = SuiteTask("cron", Role.TASK, Scope.ADAPTER, 0.2, Decimal("0.05"), 0.0)
@@ -170,7 +179,7 @@ def record(state: State, **changes: Any) -> RevisionRecord:
         entered=NOW - HOUR,
         policy="sha256:policy",
         suite=SUITE,
-        proven=look(passed=True, round=4) if state in (State.SHADOW, State.LIVE) else None,
+        proven=look(passed=True, round=4) if state in (State.SHADOW, State.CANARY, State.LIVE) else None,
     )
     return replace(base, **changes)
 

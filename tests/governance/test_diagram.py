@@ -26,7 +26,7 @@ def test_every_transition_is_a_row_and_every_arrow_a_transition() -> None:
 
 def test_the_row_of_a_promotion_says_when_a_person_is_asked() -> None:
     (row,) = [line for line in table().splitlines() if line.startswith("| Shadow | Promote |")]
-    assert "PortfolioGain, Approved (if promotion.mode is Manual) |" in row
+    assert "PortfolioGain, LiveGain (if shadow.live is set), Approved (if promotion.mode is Manual) |" in row
 
 
 def test_a_page_that_is_out_of_date_is_found_and_mended(

@@ -33,7 +33,7 @@ def test_an_edge_that_the_table_lacks_is_refused_by_name() -> None:
 
 def test_an_edge_has_reasons_and_names_each_reason_and_each_check_once() -> None:
     for edge in TRANSITIONS:
-        checks = (*edge.chain, *edge.manual)
+        checks = (*edge.chain, *edge.live, *edge.manual)
         assert edge.reasons
         assert len(set(edge.reasons)) == len(edge.reasons), edge
         assert len(set(checks)) == len(checks), edge
@@ -49,15 +49,22 @@ def test_invariants_are_looked_at_before_any_gain() -> None:
         assert edge.chain.index(CheckName.INVARIANTS) < min(gains), edge
 
 
-def test_a_person_is_asked_before_a_promotion_and_nowhere_else() -> None:
-    asked = [e for e in TRANSITIONS if e.manual]
-    assert [(e.action, e.manual) for e in asked] == [(Action.PROMOTE, (CheckName.APPROVED,))]
+def test_a_person_is_asked_before_users_get_its_answers_and_nowhere_else() -> None:
+    asked = {(e.action, e.source) for e in TRANSITIONS if e.manual}
+    assert asked == {
+        (Action.PROMOTE, State.SHADOW),
+        (Action.START_CANARY, State.SHADOW),
+        (Action.ADVANCE, State.CANARY),
+        (Action.PROMOTE, State.CANARY),
+    }
+    assert all(e.manual in ((), (CheckName.APPROVED,)) for e in TRANSITIONS)
 
 
 def test_nothing_comes_to_live_but_from_shadow_or_from_where_it_was_live() -> None:
     into = {(e.action, e.source) for e in TRANSITIONS if e.target is State.LIVE}
     assert into == {
         (Action.PROMOTE, State.SHADOW),
+        (Action.PROMOTE, State.CANARY),
         (Action.RESTORE, State.RETIRED),
         (Action.HOLD, State.LIVE),
     }

@@ -24,6 +24,8 @@ from modelecology.governance.facts import (
     Interval,
     JobFailure,
     Limits,
+    Live,
+    LiveShadow,
     Member,
     Residency,
     Situation,
@@ -48,6 +50,7 @@ from modelecology.governance.verdict import due
 
 from .scenes import (
     ARTIFACT,
+    CANARY,
     CLAIM,
     HOUR,
     NAME,
@@ -99,6 +102,13 @@ RESIDENCIES: dict[str, Residency | None] = {
 }
 TIMES = {"early": NOW - HOUR, "late": NOW - timedelta(days=30)}
 PREMISES = {"same": "sha256:policy", "changed": "sha256:other"}
+LIVES: tuple[Live | None, ...] = (
+    None,
+    Live((0.0,) * 400, 60, 400),  # as good as who serves
+    Live((0.0,) * 340 + (-1.0,) * 60, 60, 400),  # all went well until this step
+    Live((-1.0, 1.0) * 5, 10, 10),  # too little to tell
+    Live((0.0,) * 400, 60, 400, failed=100),
+)
 # Edges that no situation of a revision makes due: a person asks for another try, a newer revision takes the
 # place, or the Specialist object is deleted. Another module records them.
 ELSEWHERE = frozenset(
@@ -123,6 +133,7 @@ LOOKS_AT: dict[State, tuple[str, ...]] = {
     State.TRAINING: ("failure", "artifact"),
     State.EVALUATING: ("evidence", "failure", "look"),
     State.SHADOW: ("served", "failure", "residency"),
+    State.CANARY: ("live", "residency"),
     State.LIVE: ("residency",),
 }
 AXES: dict[str, tuple[object, ...]] = {
@@ -132,6 +143,7 @@ AXES: dict[str, tuple[object, ...]] = {
     "failure": tuple(FAILURES.values()),
     "artifact": tuple(ARTIFACTS.values()),
     "residency": tuple(RESIDENCIES.values()),
+    "live": LIVES,
 }
 
 
@@ -156,10 +168,15 @@ def situations(state: State) -> Iterator[Situation]:
         )
         if "served" in here:
             here["evidence"] = here.pop("served")
+        if "live" in here:
+            live = here.pop("live")
+            assert live is None or isinstance(live, Live)
+            here["evidence"] = replace(evidence(), live=live)
         yield situation(
             state,
             record=known,
             claim=replace(CLAIM, wanted=wanted),
+            policy=replace(POLICY, canary=CANARY) if state is State.CANARY else POLICY,
             policy_digest=policy,
             **({"artifact": None} if state is State.TRAINING else {}) | here,
         )
@@ -176,6 +193,7 @@ def extremes(state: State) -> Iterator[Situation]:
     for word in (None, Approval(REVISION, "ada@noon"), Approval(REVISION, "ada@noon", used=True)):
         yield situation(state, release=word)
     yield situation(state, life=life_under(replace(look().plan, looks=1)).opened("u2/b"))
+    yield from stepwise(state)
     yield from full(state)
     short = replace(evidence(), shadow=right("dates", NAME, 1.0, 39))
     yield situation(state, evidence=short)
@@ -186,6 +204,31 @@ def extremes(state: State) -> Iterator[Situation]:
     bare = replace(evidence(), screen={}, shadow=None)
     for reason, retry in product((*PASSING, *JOB_ENDS), (True, False)):
         yield situation(state, artifact=None, evidence=bare, failure=JobFailure(reason, "said", retry=retry))
+
+
+def stepwise(state: State) -> Iterator[Situation]:
+    """Situations in which live requests have a say, or users are let on step by step."""
+    asked = LiveShadow(50, 0.0, reject_late=True)
+    ahead = Live((1.0, 0.0) * 40, 80, 80)
+    for live in (None, ahead, Live((-1.0, 0.0) * 40, 80, 80)):
+        for entered in (NOW - HOUR, NOW - timedelta(days=30)):
+            yield situation(
+                state,
+                policy=replace(POLICY, live_shadow=asked, canary=CANARY),
+                evidence=replace(evidence(), live=live),
+                record=record(state, entered=entered, since=entered),
+            )
+    yield situation(
+        state, policy=replace(POLICY, live_shadow=asked), evidence=replace(evidence(), live=ahead)
+    )
+    for step, approval in product((0, 1), (None, Approval(REVISION, "ada@noon"))):
+        yield situation(
+            state,
+            policy=replace(POLICY, canary=CANARY),
+            evidence=replace(evidence(), live=LIVES[1]),
+            record=record(state, step=step, entered=NOW - timedelta(days=30)),
+            approval=approval,
+        )
 
 
 def full(state: State) -> Iterator[Situation]:
@@ -283,10 +326,18 @@ def test_every_edge_is_reached_and_so_is_every_reason_of_it(outcomes: Outcomes) 
     }
 
 
+def asks_a_person(here: Situation) -> bool:
+    """Whether a person has the last word on where it goes from here."""
+    if here.record.state is not State.CANARY:
+        return here.policy.manual
+    return here.policy.canary is not None and here.policy.canary.steps[here.record.step].approval
+
+
 def chains(edge: Transition, here: Situation) -> tuple[tuple[CheckName, ...], ...]:
     """What may be reported of an edge: all of its chain, or of a trial what its stage and disclosure tell."""
     if edge.source is not State.EVALUATING:
-        return ((*edge.chain, *(edge.manual if here.policy.manual else ())),)
+        live = edge.live if here.policy.live_shadow is not None else ()
+        return ((*edge.chain, *live, *(edge.manual if asks_a_person(here) else ())),)
     screened = SCREEN[:3]
     return {
         Action.PROVE: (SCREEN, (CheckName.CAPACITY,)),
@@ -332,7 +383,15 @@ def test_a_proof_is_opened_and_ended_with_its_look_and_nothing_else_has_one(outc
 
 
 def test_nothing_goes_forward_unless_every_check_passed(outcomes: Outcomes) -> None:
-    forward = {Action.PROPOSE, Action.EVALUATE, Action.PROVE, Action.ADMIT, Action.PROMOTE}
+    forward = {
+        Action.PROPOSE,
+        Action.EVALUATE,
+        Action.PROVE,
+        Action.ADMIT,
+        Action.START_CANARY,
+        Action.ADVANCE,
+        Action.PROMOTE,
+    }
     moved = [
         said
         for found in outcomes.values()
@@ -374,6 +433,7 @@ def test_live_is_reached_from_shadow_and_from_a_retirement_that_is_undone_only()
     into = (t for t in TRANSITIONS if t.target is State.LIVE and t.source is not State.LIVE)
     assert {(t.action, t.source) for t in into} == {
         (Action.PROMOTE, State.SHADOW),
+        (Action.PROMOTE, State.CANARY),
         (Action.RESTORE, State.RETIRED),
     }
 

@@ -7,10 +7,19 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelecology.api.vocabulary import State
+from modelecology.api.vocabulary import MatchBy, State
 from modelecology.governance.facts import RevisionRecord, Scorecard
 from modelecology.governance.log import LogState, SpecialistRecord
-from modelecology.governance.routing import Contract, Routes, TaskRoute, routes
+from modelecology.governance.routing import (
+    MOST_RULES,
+    RULES_IN_ORDER,
+    Contract,
+    Match,
+    Routes,
+    Rule,
+    TaskRoute,
+    routes,
+)
 
 from .scenes import HOUR, NOW, record
 
@@ -203,3 +212,92 @@ def test_the_order_of_what_is_told_does_not_matter(
     turned = replace(log, specialists=dict(reversed(tuple(log.specialists.items()))))
     other = dict(reversed(tuple(proofs.items())))
     assert routes(turned, tuple(reversed(claims)), other, share) == routes(log, claims, proofs, share)
+
+
+def claiming(*contracts: Contract) -> tuple[Rule, ...]:
+    """Give the rules of a table of these contracts."""
+    return routes(log_of(), contracts, {}, 0.0).rules
+
+
+def test_what_is_said_goes_before_what_is_found_and_then_the_specialists_by_name() -> None:
+    header, key = Match(MatchBy.HEADER, "a", "x-kind"), Match(MatchBy.METADATA, "a", "kind")
+    regex, keyword, other = Match(MatchBy.REGEX, "d.te"), Match(MatchBy.KEYWORD, "date"), "other"
+    later = Contract("later", "u-1", "cron", (keyword, regex, key, header))
+    earlier = Contract(
+        "earlier", "u-2", "dates", (Match(MatchBy.KEYWORD, other), Match(MatchBy.REGEX, other))
+    )
+    assert claiming(later, earlier) == (
+        Rule("cron", header),
+        Rule("cron", key),
+        Rule("dates", Match(MatchBy.REGEX, other)),
+        Rule("cron", regex),
+        Rule("dates", Match(MatchBy.KEYWORD, other)),
+        Rule("cron", keyword),
+    )
+
+
+def test_rules_of_one_kind_and_specialist_stay_as_they_were_written() -> None:
+    written = tuple(Match(MatchBy.KEYWORD, word) for word in ("b", "a", "c"))
+    assert [rule.match for rule in claiming(Contract("dates", "u", "dates", written))] == list(written)
+
+
+def test_of_two_rules_that_match_the_same_requests_the_first_is_kept() -> None:
+    one = Contract("a", "u-a", "dates", (Match(MatchBy.KEYWORD, "Date"), Match(MatchBy.HEADER, "v", "X-A")))
+    two = Contract("b", "u-b", "cron", (Match(MatchBy.KEYWORD, "date"), Match(MatchBy.HEADER, "v", "x-a")))
+    assert claiming(one, two) == (
+        Rule("dates", Match(MatchBy.HEADER, "v", "X-A")),
+        Rule("dates", Match(MatchBy.KEYWORD, "Date")),
+    )
+    # Values of headers and patterns are read as they are written.
+    upper, lower = Match(MatchBy.REGEX, "A"), Match(MatchBy.REGEX, "a")
+    assert len(claiming(Contract("a", "u", "dates", (upper, lower)))) == 2
+
+
+def test_a_table_takes_so_many_rules_and_words_are_left_out_first() -> None:
+    words = tuple(Match(MatchBy.KEYWORD, f"k{n}") for n in range(MOST_RULES))
+    header = Match(MatchBy.HEADER, "v", "x")
+    contracts = Contract("a", "u-a", "dates", words), Contract("b", "u-b", "cron", (header,))
+    found = routes(log_of(), contracts, {}, 0.0)
+    assert (len(found.rules), found.left_out) == (MOST_RULES, 1)
+    assert found.rules[0] == Rule("cron", header)
+    assert found.rules[-1].match == words[-2]
+
+
+MATCHES = st.lists(
+    st.builds(Match, st.sampled_from(MatchBy), st.sampled_from("aAb"), st.sampled_from((None, "x", "X"))),
+    max_size=4,
+)
+CLAIMS = st.lists(
+    st.builds(
+        Contract,
+        st.sampled_from(NAMES),
+        st.sampled_from(("u-1", "u-2")),
+        st.sampled_from(TASKS),
+        MATCHES.map(tuple),
+    ),
+    max_size=4,
+    unique_by=lambda contract: (contract.specialist, contract.uid),
+)
+
+
+@given(CLAIMS)
+def test_whatever_contracts_say_their_rules_lead_to_a_task_of_the_table_in_order(
+    contracts: list[Contract],
+) -> None:
+    found = routes(log_of(), contracts, {}, 0.0)
+    said = {Rule(c.task, match) for c in contracts for match in c.match}
+    assert set(found.rules) <= said
+    assert {rule.task for rule in found.rules} <= {route.task for route in found.routes}
+    kinds = [RULES_IN_ORDER.index(rule.match.by) for rule in found.rules]
+    assert kinds == sorted(kinds)
+    assert len({rule.match for rule in found.rules}) == len(found.rules)
+    # Whatever was left out has one before it that takes the same requests.
+    for rule in said - set(found.rules):
+        assert any(
+            kept.match.by is rule.match.by
+            and kept.match.value.lower() == rule.match.value.lower()
+            and (kept.match.name or "").lower() == (rule.match.name or "").lower()
+            for kept in found.rules
+        )
+    turned = routes(log_of(), reversed(contracts), {}, 0.0)
+    assert turned.rules == found.rules

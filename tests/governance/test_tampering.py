@@ -59,7 +59,9 @@ class Desk:
     def verified(self) -> Whole:
         """Verify it, as the command does."""
         return verify(
-            self.objects, Copy(self._read(), frozenset(self.entries), self.entries.__getitem__), self.tips
+            self.objects,
+            Copy(self._read(), frozenset(self.entries), self.entries.__getitem__, "u1"),
+            self.tips,
         )
 
     def _read(self) -> list[Segment]:
@@ -244,3 +246,25 @@ def test_copies_that_are_to_come_yet_are_counted_and_are_no_break() -> None:
     for sequence in sorted(desk.entries)[-2:]:
         del desk.entries[sequence]
     assert desk.verified().uncopied == 2
+
+
+def test_without_the_store_a_pruned_log_is_no_whole_one() -> None:
+    with pytest.raises(LogBroken, match=f"the log begins with decision {PRUNED + 1}; what came before is in"):
+        verify(WHOLE.objects, None)
+    everything = {e.sequence: line_of(e) for e in LOG}
+    assert verify(everything, None).decisions == len(LOG)
+
+
+def test_a_segment_that_calls_itself_another_populations_is_found() -> None:
+    desk = WHOLE.copied()
+    desk.segments[11, 20] = desk.segments[11, 20].replace(b'"population":"desk"', b'"population":"dusk"', 1)
+    with pytest.raises(LogBroken, match="segment 11-20 is of dusk"):
+        desk.verified()
+
+
+def test_inputs_that_a_decision_names_have_to_be_there() -> None:
+    named = sealed(replace(LOG[0], premises=replace(LOG[0].premises, inputs="sha256:" + "1" * 64)))
+    lines = {1: line_of(named)}
+    assert verify(lines, None, inputs=frozenset((str(named.premises.inputs),))).without_inputs == 0
+    with pytest.raises(LogBroken, match=r"decision 1 was made from sha256:1+, which the store does not keep"):
+        verify(lines, None, inputs=frozenset())

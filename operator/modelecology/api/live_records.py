@@ -53,6 +53,9 @@ class Exchange(_Record):
     task: Label = Field(description="The task.")
     table: str = Field(description="Digest of the routing table it was routed by.")
     arm: Arm = Field(description="Who answered the user.")
+    asker: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = Field(
+        default=None, description="Hash of the session or the user; absent where neither was said."
+    )
     prompt: str | None = Field(default=None, description="What was asked, redacted; only where it is kept.")
     prompt_sha256: Sha256 = Field(description="Hash of the redacted prompt.")
     answer: Answered = Field(description="What the user got.")

@@ -276,6 +276,7 @@ class ConditionType(StrEnum):
     RETIREMENT_PROPOSED = "RetirementProposed"
     DRIFT = "Drift"
     SUITE_EXHAUSTED = "SuiteExhausted"
+    MATCH_REFUSED = "MatchRefused"
 
 
 class Condition(StatusModel):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from .meta import Amount, Duration, DurationOrZero, Model, Money, cel, reserved, validated
 from .quantities import Memory
-from .vocabulary import Disclosure, Method
+from .vocabulary import Disclosure, LiveUnit, Method, OnInconclusive
 
 
 class Evidence(Model):
@@ -60,6 +60,11 @@ class Evidence(Model):
         le=1,
         description="The true gain that the suite should be able to prove; it says when items are too few.",
     )
+    live_unit: LiveUnit = Field(
+        default=LiveUnit.ASKER,
+        description="What counts once in live evidence. Asker: the first scored answer to each user or "
+        "session, since what one person asks is alike. Request: every answer.",
+    )
 
 
 class Viability(Model):
@@ -100,8 +105,37 @@ class Prices(Model):
     )
 
 
+class LiveShadow(Model):
+    """What a shadow must show on copies of live requests, beside the answers that users got."""
+
+    minimum_scored: int = Field(
+        default=50, ge=1, le=100000, description="Pairs of answers to score at least, each pair one unit."
+    )
+    minimum_gain: float = Field(
+        default=0.0,
+        ge=-0.5,
+        le=0.5,
+        description="Mean lead over the answers that users got which has to be proven.",
+    )
+    on_inconclusive: OnInconclusive = Field(
+        default=OnInconclusive.HOLD,
+        description="What becomes of a shadow that has proved nothing when shadow.maximumDuration is over: "
+        "Hold lets it go on, Reject shelves it.",
+    )
+
+
 class Shadow(Model):
     """What a candidate must show through the served endpoint before it goes live."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "!has(self.live) || has(self.sample) && self.sample > 0.0",
+                "shadow.live needs live requests to be copied; give shadow.sample, such as 0.2",
+                ".live",
+            )
+        )
+    )
 
     minimum_scored: int = Field(default=30, ge=1, le=100000, description="Answers to score at least.")
     maximum_duration: Duration = Field(
@@ -112,7 +146,12 @@ class Shadow(Model):
         ge=0,
         le=1,
         description="Share of the task's live requests that the gateway also sends to the shadow. No user "
-        "gets its answers, and no verdict rests on them yet.",
+        "gets its answers.",
+    )
+    live: LiveShadow | None = Field(
+        default=None,
+        description="What the copies must show; without it no verdict rests on them. Needs "
+        "serving.gateway.records.",
     )
 
 
@@ -134,19 +173,74 @@ class Limits(Model):
     )
 
 
+class Step(Model):
+    """A part of the task's users that a canary answers, and what it must show before the next part."""
+
+    percent: int = Field(ge=1, le=99, description="Percent of the task's users, by a hash of each.")
+    minimum_scored: int = Field(
+        default=50, ge=1, le=100000, description="Scored answers of the canary in this step, at least."
+    )
+    minimum_duration: DurationOrZero = Field(
+        default=timedelta(0), description="How long the step takes at least."
+    )
+    approval: bool = Field(
+        default=False, description="A person ends the step, too: kubectl ecology approve NAME."
+    )
+
+
+class Canary(Model):
+    """What a canary must show on all steps together, and when it is aborted."""
+
+    tolerance: float = Field(
+        default=0.05,
+        ge=0.001,
+        le=0.5,
+        description="Loss of mean score against who serves. It goes on once a loss as large is refuted, and "
+        "is aborted once a larger one is proven.",
+    )
+    maximum_errors: float = Field(
+        default=0.02, ge=0, le=0.5, description="Share of failed answers; aborted once more is proven."
+    )
+    maximum_duration: Duration = Field(
+        default=timedelta(hours=168), description="How long all steps together may take."
+    )
+    on_inconclusive: OnInconclusive = Field(
+        default=OnInconclusive.HOLD,
+        description="What becomes of a canary that has proved nothing by then: Hold lets it go on, Reject "
+        "shelves it.",
+    )
+
+
 class Promotion(Model):
     """How a shadow becomes live."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "!has(self.steps) || self.steps.all(a, self.steps.exists_one(b, b.percent == a.percent)) && "
+                "self.steps.map(s, s.percent).isSorted()",
+                "promotion.steps must rise from one to the next",
+                ".steps",
+            ),
+            cel(
+                "!has(self.canary) || has(self.steps)",
+                "promotion.canary is about promotion.steps; give steps, or leave canary out",
+                ".canary",
+            ),
+        )
+    )
 
     mode: Literal["Automatic", "Manual"] = Field(
         default="Automatic",
         description="Automatic promotes on evidence alone. Manual asks a person too: "
         "kubectl ecology approve.",
     )
-    steps: Any = reserved(
-        "promotion.steps",
-        "leave it out: a promoted revision takes all requests",
-        {"type": "array", "items": {"type": "integer"}},
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=8)] | None = Field(
+        default=None,
+        description="Parts of the users that it answers one after the other before it takes all; at once "
+        "all if absent. Needs serving.gateway.records.",
     )
+    canary: Canary | None = Field(default=None, description="What all steps are judged by.")
 
 
 class Retirement(Model):

@@ -48,6 +48,21 @@ class Generalist(Model):
 class PopulationSpec(Model):
     """What the user wants of a population."""
 
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "!has(self.policy) || !has(self.policy.shadow) || !has(self.policy.shadow.live) || "
+                "has(self.serving.gateway) && has(self.serving.gateway.records)",
+                "policy.shadow.live is judged by what gateways write down; give serving.gateway.records",
+            ),
+            cel(
+                "!has(self.policy) || !has(self.policy.promotion) || !has(self.policy.promotion.steps) || "
+                "has(self.serving.gateway) && has(self.serving.gateway.records)",
+                "policy.promotion.steps is judged by what gateways write down; give serving.gateway.records",
+            ),
+        )
+    )
+
     generalist: Generalist = Field(description="The base model.")
     suite_ref: NameRef = Field(description="The EvaluationSuite on which everything is judged.")
     store: Store = Field(

@@ -50,6 +50,15 @@ class Reason(StrEnum):
         "ServedScoreRefuted",
         "Through the endpoint the candidate is no better than the incumbent.",
     )
+    LIVE_SCORE_REFUTED = (
+        "LiveScoreRefuted",
+        "On live requests it is worse than who serves, by more than is allowed. Make a better candidate.",
+    )
+    LIVE_LIMIT_BROKEN = (
+        "LiveLimitBroken",
+        "On live requests too many of its answers failed or came late. Read the message.",
+    )
+    STEP_PASSED = "StepPassed", "What users got in this step of the canary bears the next one."
     SUPERSEDED = "Superseded", "A newer revision of the same specialist went live."
     RETIREMENT_REQUESTED = (
         "RetirementRequested",
@@ -99,6 +108,10 @@ class Reason(StrEnum):
     SUITE_NOT_FOUND = "SuiteNotFound", "Create the EvaluationSuite that spec.suiteRef.name names."
     TASK_NOT_IN_SUITE = "TaskNotInSuite", "Use a task of the suite in spec.contract.task."
     TASK_NOT_TRADED = "TaskNotTraded", "spec.contract.task names an invariant; name a task of role Task."
+    MATCH_PATTERN_UNUSABLE = (
+        "MatchPatternUnusable",
+        "Gateways cannot use a regex of spec.contract.match, so it routes nothing. Mend the one that is named.",
+    )
     RANK_ABOVE_CAPACITY = "RankAboveCapacity", "Lower lora.rank, or raise serving.capacity.maxRank."
     BASELINE_RUNNING = "BaselineRunning", "The generalist is being evaluated on the suite."
     QUEUED = "Queued", "Other jobs of the population run first (spec.jobs.parallelism)."
@@ -106,6 +119,8 @@ class Reason(StrEnum):
     IMPORTING = "Importing", "The import job runs."
     EVALUATING = "Evaluating", "The evaluation job runs."
     SHADOWING = "Shadowing", "The candidate is loaded and scored through the served endpoint."
+    LIVE_SCORING = "LiveScoring", "Answers to live requests are scored, beside those of who serves."
+    CANARY_RUNNING = "CanaryRunning", "A part of the users gets its answers, and these are scored."
     AWAITING_APPROVAL = (
         "AwaitingApproval",
         "It goes live when a person approves it: kubectl ecology approve NAME.",
@@ -204,12 +219,14 @@ _BY_ITSELF = frozenset(
         Reason.BACKOFF,
         Reason.BASELINE_RUNNING,
         Reason.BUDGET_SPENT,
+        Reason.CANARY_RUNNING,
         Reason.DELETED,
         Reason.EVALUATING,
         Reason.GAIN_PROVEN,
         Reason.GAP_PROVEN,
         Reason.IMPORTING,
         Reason.JOB_RETRIED,
+        Reason.LIVE_SCORING,
         Reason.POLICY_DRIFTED,
         Reason.PREMISES_CHANGED,
         Reason.PROVING,
@@ -226,6 +243,7 @@ _BY_ITSELF = frozenset(
         Reason.SERVING,
         Reason.SHADOWING,
         Reason.SHADOW_HELD,
+        Reason.STEP_PASSED,
         Reason.STILL_VIABLE,
         Reason.SUPERSEDED,
         Reason.TRAINING,

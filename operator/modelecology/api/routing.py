@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import SchemaError, SchemaValidator, core_schema
 
+from .matching import Name, Wanted, pattern_fault
 from .meta import Label, Model
 from .quantities import Endpoint
+from .vocabulary import MatchBy
 
 TABLE_KEY = "table.json"
 MAX_TABLE_BYTES = 768 * 1024
@@ -23,7 +24,6 @@ MAX_TABLE_BYTES = 768 * 1024
 
 Revision = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 BaseName = Annotated[str, Field(pattern=r"^[\x21-\x7e]+$", min_length=1, max_length=256)]
-Wanted = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class TableUnreadable(ValueError):
@@ -44,15 +44,6 @@ class Isolation(StrEnum):
 
     FINISH = "Finish"
     CANCEL = "Cancel"
-
-
-class MatchBy(StrEnum):
-    """What a rule looks at. Keyword and Regex look at the last user message or the prompt."""
-
-    HEADER = "Header"
-    METADATA = "Metadata"
-    KEYWORD = "Keyword"
-    REGEX = "Regex"
 
 
 class RouteReason(StrEnum):
@@ -108,7 +99,7 @@ class MatchRule(Model):
 
     task: Label = Field(description="Where to.")
     by: MatchBy = Field(description="What it looks at.")
-    name: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=64)] | None = Field(
+    name: Name | None = Field(
         default=None, description="Name of the header or of the metadata's key; else left out."
     )
     value: Wanted = Field(
@@ -120,11 +111,9 @@ class MatchRule(Model):
     def _fits(self) -> Self:
         if (self.name is None) == (self.by in (MatchBy.HEADER, MatchBy.METADATA)):
             raise ValueError("name belongs to Header and Metadata, and to no other")
-        if self.by is MatchBy.REGEX:
-            try:
-                SchemaValidator(core_schema.str_schema(pattern=self.value))
-            except SchemaError as error:
-                raise ValueError("value is no pattern of RE2's syntax") from error
+        fault = pattern_fault(self.value) if self.by is MatchBy.REGEX else None
+        if fault is not None:
+            raise ValueError(f"value is no pattern of RE2's syntax: {fault}")
         return self
 
 

@@ -41,6 +41,11 @@ class Gateway(Model):
         description="What becomes of requests that run on a revision when it is quarantined: Finish lets "
         "them end, Cancel cuts them off.",
     )
+    records: Annotated[str, Field(pattern=r"^file:///[^?#]+$", max_length=1024)] | None = Field(
+        default=None,
+        description="Where the gateways write their records and the operator reads them: their "
+        "--records-dir, as the operator sees it, such as file:///var/lib/modelecology/live.",
+    )
 
 
 class Serving(Model):

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from .jobs import Resources
 from .ledger import Tip, Totals
+from .matching import MOST_RULES, Match
 from .meta import (
     CONDITIONS,
     NAME_RULES,
@@ -43,6 +44,16 @@ class Contract(Model):
     description: Annotated[str, Field(max_length=1024)] = Field(
         default="", description="What it does, in a line."
     )
+    match: Annotated[tuple[Match, ...], Field(max_length=MOST_RULES)] | None = Field(
+        default=None,
+        description="Which requests for the population are of its task: those that any of these rules "
+        "matches. A change of them alone makes no new revision.",
+    )
+
+    @property
+    def rules(self) -> tuple[Match, ...]:
+        """What it says of requests; nothing where it says nothing."""
+        return self.match or ()
 
 
 class Replay(DataRef):

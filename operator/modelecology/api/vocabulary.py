@@ -20,6 +20,7 @@ class State(StrEnum):
     TRAINING = "Training"
     EVALUATING = "Evaluating"
     SHADOW = "Shadow"
+    CANARY = "Canary"
     LIVE = "Live"
     RETIRED = "Retired"
     REJECTED = "Rejected"
@@ -39,6 +40,8 @@ class Action(StrEnum):
     ADMIT = "Admit"
     REJECT = "Reject"
     SHELVE = "Shelve"
+    START_CANARY = "StartCanary"
+    ADVANCE = "Advance"
     PROMOTE = "Promote"
     RETIRE = "Retire"
     RESTORE = "Restore"
@@ -72,6 +75,29 @@ class Method(StrEnum):
 
     SEQUENTIAL = "Sequential"
     FIXED_SIZE = "FixedSize"
+
+
+class LiveUnit(StrEnum):
+    """What counts once in live evidence: whoever asked, or each request by itself."""
+
+    ASKER = "Asker"
+    REQUEST = "Request"
+
+
+class OnInconclusive(StrEnum):
+    """What becomes of a trial that has proved nothing when its time is over."""
+
+    HOLD = "Hold"
+    REJECT = "Reject"
+
+
+class MatchBy(StrEnum):
+    """What a rule of routing looks at. Keyword and Regex look at the last user message or the prompt."""
+
+    HEADER = "Header"
+    METADATA = "Metadata"
+    KEYWORD = "Keyword"
+    REGEX = "Regex"
 
 
 class Target(StrEnum):

@@ -34,6 +34,8 @@ _PAST = {
     Action.ADMIT: "was admitted to shadow",
     Action.REJECT: "was rejected",
     Action.SHELVE: "was shelved",
+    Action.START_CANARY: "became a canary",
+    Action.ADVANCE: "went a step on as a canary",
     Action.PROMOTE: "went live",
     Action.RETIRE: "was retired",
     Action.RESTORE: "was restored",
@@ -88,9 +90,10 @@ def _now(specialist: Specialist) -> Text:
     ready = find(specialist.status.conditions, ConditionType.READY)
     why = words.sentence(because(ready) if ready is not None else doing(specialist))
     text.append(f". {why[:1].upper()}{why[1:]}")
-    drift = find(specialist.status.conditions, ConditionType.DRIFT)
-    if drift is not None and drift.status is ConditionStatus.TRUE and drift.message:
-        text.append(f" {words.sentence(drift.message)}")
+    for kind in (ConditionType.DRIFT, ConditionType.MATCH_REFUSED):
+        found = find(specialist.status.conditions, kind)
+        if found is not None and found.status is ConditionStatus.TRUE and found.message:
+            text.append(f" {words.sentence(found.message)}")
     expires = specialist.status.expires
     if state is State.RETIRED and expires is not None:
         text.append(f" It can be restored until {words.moment(expires)}: set lifecycle.target to Live.")

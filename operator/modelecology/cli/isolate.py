@@ -16,8 +16,8 @@ _LONGEST_REASON = 500
 def quarantine(cluster: Cluster, name: str, reason: str, now: datetime) -> str:
     """Set the annotation `modelecology.io/quarantine` to `<revision>/<user>@<time> <reason>`, and say so.
 
-    It is about the live revision or, without one, the one in shadow. Raises `CliError` when the specialist
-    does not exist, has neither, or the reason is too long.
+    It is about the canary, else the live revision, else the one in shadow. Raises `CliError` when the
+    specialist does not exist, has none of them, or the reason is too long.
     """
     why = " ".join(reason.split())
     if len(why) > _LONGEST_REASON:
@@ -26,7 +26,7 @@ def quarantine(cluster: Cluster, name: str, reason: str, now: datetime) -> str:
     chosen = _serving(specialist)
     if chosen is None:
         raise CliError(
-            f"{name} is {specialist.status.state}; only what is Shadow or Live can be quarantined.",
+            f"{name} is {specialist.status.state}; only what is Shadow, Canary or Live can be quarantined.",
             f"kubectl ecology explain {name} says what became of it.",
         )
     user = sign(cluster, name, QUARANTINE_ANNOTATION, now, revision=chosen.revision, why=why)
@@ -50,8 +50,10 @@ def release(cluster: Cluster, name: str, now: datetime) -> str:
 
 
 def _serving(specialist: Specialist) -> RevisionStatus | None:
-    """Find what answers users or, without it, what is on trial."""
+    """Find the canary, else what answers users, else what is in shadow."""
     live, newest = specialist.status.live, specialist.status.candidate
+    if newest is not None and newest.state is State.CANARY:
+        return newest  # who served before it serves on
     if live is not None:
         return live
-    return newest if newest is not None and newest.state is State.SHADOW else None
+    return newest if newest is not None and newest.state in (State.SHADOW, State.CANARY) else None

@@ -19,6 +19,7 @@ STATE_STYLES = {
     State.TRAINING: "cyan",
     State.EVALUATING: "cyan",
     State.SHADOW: "blue",
+    State.CANARY: "bright_blue",
     State.LIVE: "green",
     State.RETIRED: "dim",
     State.REJECTED: "red",

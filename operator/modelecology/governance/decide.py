@@ -9,6 +9,7 @@ from types import MappingProxyType
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, State, Target
 
+from .canary import decide_canary
 from .facts import Situation, Verdict, Wait
 from .judgement import decide_evaluating
 from .promotion import decide_shadow
@@ -61,6 +62,7 @@ BY_STATE: Mapping[State, Callable[[Situation], Verdict | Wait]] = MappingProxyTy
         State.TRAINING: decide_training,
         State.EVALUATING: decide_evaluating,
         State.SHADOW: decide_shadow,
+        State.CANARY: decide_canary,
         State.LIVE: decide_live,
         State.RETIRED: decide_retired,
         State.REJECTED: decide_sticky,

@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _checks(edge: Transition) -> str:
-    asked = [*edge.chain, *(f"{name} (if promotion.mode is Manual)" for name in edge.manual)]
+    who = "a step has approval" if edge.source is State.CANARY else "promotion.mode is Manual"
+    asked = [*edge.chain, *(f"{name} (if shadow.live is set)" for name in edge.live)]
+    asked += [f"{name} (if {who})" for name in edge.manual]
     return ", ".join(asked) or "-"
 
 

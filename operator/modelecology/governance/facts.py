@@ -133,6 +133,36 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveShadow:
+    """What copies of live requests must show of a shadow."""
+
+    minimum_scored: int
+    minimum_gain: float
+    reject_late: bool  # one that has proved nothing in time is shelved; else it goes on
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryStep:
+    """A part of the users that a canary answers, and what ends the step."""
+
+    percent: int
+    minimum_scored: int
+    minimum_duration: timedelta
+    approval: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """The steps of a canary, and what all of them are judged by."""
+
+    steps: tuple[CanaryStep, ...]
+    tolerance: float
+    maximum_errors: float
+    maximum: timedelta
+    reject_late: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The population's rules."""
 
@@ -159,6 +189,9 @@ class Policy:
     retirement_grace: timedelta = timedelta(hours=24)  # how long the cause of a retirement must hold
     limits: Limits = Limits()
     retire_by_point: bool = False  # a value below 0 retires by its point, else by its upper bound
+    live_shadow: LiveShadow | None = None  # None asks nothing of live requests
+    canary: Canary | None = None  # None promotes at once
+    unit_is_request: bool = False  # of live evidence; else who asks counts once
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +322,20 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """What live requests have shown of a revision since it came into its state.
+
+    A difference is its score minus that of who served, one a unit, in the order in which they were scored.
+    """
+
+    differences: tuple[float, ...] = ()
+    in_step: int = 0  # of the differences, those that were scored since the last decision
+    answered: int = 0  # requests that it was asked, failed ones included
+    failed: int = 0
+    late: int = 0  # took longer than policy.limits.latency
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """The recorded results which a verdict may weigh, by task where not said otherwise."""
 
@@ -299,6 +346,7 @@ class Evidence:
     trial: str = ""  # key in the store of the course that these are of
     shadow: Results | None = None  # the candidate through the served endpoint, shadow split
     shadow_incumbent: Results | None = None  # the incumbent, shadow split
+    live: Live | None = None  # None where no record of live requests can be read
     digest: str | None = None  # over the keys of all of these
 
 
@@ -333,6 +381,7 @@ class RevisionRecord:
     look: TakenLook | None = None  # the proof that is under way
     proven: TakenLook | None = None  # the proof that it passed
     pinned: str | None = None  # digest of the inputs of the decision that began its trial
+    step: int = 0  # of its canary, from 0
 
 
 @dataclass(frozen=True, slots=True)

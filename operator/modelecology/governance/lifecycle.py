@@ -28,6 +28,10 @@ class CheckName(StrEnum):
     FINGERPRINT = "ServedFingerprint"
     SCORED = "ShadowScored"
     SERVED_GAIN = "ServedGain"
+    LIVE_GAIN = "LiveGain"
+    LIVE_ERRORS = "LiveErrors"
+    LIVE_LATENCY = "LiveLatency"
+    STEP = "StepCompleted"
     APPROVED = "Approved"
     UNDO = "WithinUndoWindow"
     VIABLE = "StillViable"
@@ -42,7 +46,8 @@ class Transition:
     target: State
     reasons: tuple[Reason, ...]
     chain: tuple[CheckName, ...] = ()
-    manual: tuple[CheckName, ...] = ()  # what promotion.mode Manual asks after the chain
+    live: tuple[CheckName, ...] = ()  # what policy.shadow.live asks after the chain
+    manual: tuple[CheckName, ...] = ()  # what is asked after the chain where a person has the last word
 
 
 PROPOSAL = (CheckName.RANK, CheckName.GAP, CheckName.EXPECTED_GAIN, CheckName.BUDGET)
@@ -57,6 +62,13 @@ PROMOTION = (
     CheckName.INVARIANTS,  # the latency, which only the endpoint shows
     CheckName.SERVED_GAIN,
     CheckName.GAIN,
+)
+CANARY = (
+    CheckName.FINGERPRINT,
+    CheckName.LIVE_ERRORS,
+    CheckName.LIVE_LATENCY,
+    CheckName.LIVE_GAIN,
+    CheckName.STEP,
 )
 
 # Causes outside the job: it is tried again for as long as they last, and they do not use up its attempts.
@@ -100,11 +112,13 @@ CAUSES = (
     Reason.NEGATIVE_VALUE,
 )
 
-UNDECIDED = (State.PENDING, State.TRAINING, State.EVALUATING, State.SHADOW)
+UNDECIDED = (State.PENDING, State.TRAINING, State.EVALUATING, State.SHADOW, State.CANARY)
 STICKY = (State.REJECTED, State.SHELVED)
 STOPPED = (State.REJECTED, State.SHELVED, State.QUARANTINED, State.FAILED)
-RESIDENT = (State.SHADOW, State.LIVE)
+PROMOTING = (Action.START_CANARY, Action.ADVANCE, Action.PROMOTE)  # what an approval may be used for
+RESIDENT = (State.SHADOW, State.CANARY, State.LIVE)
 WORKING = (State.TRAINING, State.EVALUATING, State.SHADOW)
+ON_TRIAL = (*WORKING, State.CANARY)  # under the policy of the trial's beginning
 
 
 def _table() -> tuple[Transition, ...]:
@@ -142,14 +156,25 @@ def _table() -> tuple[Transition, ...]:
             State.LIVE,
             (Reason.SERVED_SCORE_CONFIRMED,),
             PROMOTION,
+            live=(CheckName.LIVE_GAIN,),
+            manual=(CheckName.APPROVED,),
+        ),
+        Transition(
+            Action.START_CANARY,
+            State.SHADOW,
+            State.CANARY,
+            (Reason.SERVED_SCORE_CONFIRMED,),
+            PROMOTION,
+            live=(CheckName.LIVE_GAIN,),
             manual=(CheckName.APPROVED,),
         ),
         Transition(
             Action.REJECT,
             State.SHADOW,
             State.REJECTED,
-            (Reason.HARD_INVARIANT_FAILURE, Reason.SERVED_SCORE_REFUTED),
+            (Reason.HARD_INVARIANT_FAILURE, Reason.SERVED_SCORE_REFUTED, Reason.LIVE_SCORE_REFUTED),
             PROMOTION,
+            live=(CheckName.LIVE_GAIN,),
         ),
         Transition(
             Action.SHELVE,
@@ -157,7 +182,34 @@ def _table() -> tuple[Transition, ...]:
             State.SHELVED,
             (Reason.GAIN_DOES_NOT_REPAY, Reason.INSUFFICIENT_EVIDENCE),
             PROMOTION,
+            live=(CheckName.LIVE_GAIN,),
         ),
+        Transition(
+            Action.ADVANCE,
+            State.CANARY,
+            State.CANARY,
+            (Reason.STEP_PASSED,),
+            CANARY,
+            manual=(CheckName.APPROVED,),
+        ),
+        Transition(
+            Action.PROMOTE,
+            State.CANARY,
+            State.LIVE,
+            (Reason.STEP_PASSED,),
+            CANARY,
+            manual=(CheckName.APPROVED,),
+        ),
+        Transition(
+            Action.REJECT,
+            State.CANARY,
+            State.REJECTED,
+            (Reason.LIVE_SCORE_REFUTED, Reason.LIVE_LIMIT_BROKEN),
+            CANARY,
+        ),
+        Transition(Action.SHELVE, State.CANARY, State.SHELVED, (Reason.INSUFFICIENT_EVIDENCE,), CANARY),
+        # The owner holds it in shadow, or nobody may promote in steps any more.
+        Transition(Action.HOLD, State.CANARY, State.SHADOW, (Reason.SHADOW_HELD,)),
         Transition(
             Action.RESTORE,
             State.RETIRED,
@@ -206,7 +258,7 @@ def _table() -> tuple[Transition, ...]:
         own.append(Transition(Action.DELETE, state, State.DELETED, (Reason.DELETED,)))
     for state in STOPPED:
         own.append(Transition(Action.RETRY, state, State.PENDING, (Reason.RETRY_REQUESTED,)))
-    for state in (State.SHADOW, *STICKY):
+    for state in (State.SHADOW, State.CANARY, *STICKY):
         own.append(Transition(Action.RECONSIDER, state, State.EVALUATING, (Reason.PREMISES_CHANGED,)))
     return tuple(own)
 

@@ -17,7 +17,7 @@ from modelecology.api.vocabulary import Action, Outcome, State
 
 from .book import Account, Book, Spent
 from .facts import Check, RevisionRecord, Scorecard, TakenLook
-from .lifecycle import RESIDENT, UNDECIDED, transition
+from .lifecycle import PROMOTING, RESIDENT, UNDECIDED, transition
 from .lives import closed, opened
 from .looks import BudgetSpent, SuiteLife
 
@@ -187,7 +187,7 @@ def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: st
         suite=entry.premises.suite or known.suite,
         evidence=entry.premises.evidence or known.evidence,
         scorecard=entry.scorecard or known.scorecard,
-        promoted_by=entry.actor if entry.action is Action.PROMOTE else known.promoted_by,
+        promoted_by=_promoted_by(known, entry),
         look=_look_after(known, entry),
         pinned=entry.premises.inputs if entry.action in _BEGINNINGS else known.pinned,
         proven=entry.look if entry.look and entry.look.passed else _still_proven(known, entry),
@@ -197,7 +197,14 @@ def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: st
         restored_by=entry.actor if entry.action is Action.RESTORE else known.restored_by,
         quarantined_by=entry.actor if entry.action is Action.QUARANTINE else known.quarantined_by,
         released_by=entry.actor if entry.action is Action.RELEASE else known.released_by,
+        step=known.step + 1 if entry.action is Action.ADVANCE else 0 if moved else known.step,
     )
+
+
+def _promoted_by(known: RevisionRecord, entry: Entry) -> str:
+    """Whose word was used; the operator's own steps after it leave it used."""
+    word = entry.action in PROMOTING and "@" in entry.actor
+    return entry.actor if word else known.promoted_by
 
 
 def _look_after(known: RevisionRecord, entry: Entry) -> TakenLook | None:

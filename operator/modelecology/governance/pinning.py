@@ -10,8 +10,9 @@ from .facts import Policy
 def pinned(then: Policy, now: Policy) -> Policy:
     """Give the policy of a trial under way: its rules of judgement are those of its beginning.
 
-    What engines can hold, what may be spent, how often jobs are tried, and whether a person has the last word
-    are as they are now: none of them makes a verdict easier to reach.
+    The steps of a canary are among them, until the policy has none any more. What engines can hold, what may
+    be spent, how often jobs are tried, and whether a person has the last word are as they are now: none of
+    them makes a verdict easier to reach.
     """
     return replace(
         then,
@@ -23,6 +24,7 @@ def pinned(then: Policy, now: Policy) -> Policy:
         replicas=now.replicas,
         retries=now.retries,
         manual=now.manual,
+        canary=then.canary if now.canary is not None else None,
         automatic_retirement=now.automatic_retirement,
         retirement_grace=now.retirement_grace,
         retire_by_point=now.retire_by_point,

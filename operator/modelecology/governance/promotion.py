@@ -15,14 +15,14 @@ from .facts import Check, Cost, Residency, Results, Situation, Verdict, Wait
 from .invariants import summary
 from .lifecycle import PASSING, CheckName
 from .limits import check_latency
+from .live import NOTHING, check_live_gain
 from .residence import check_fingerprint, settle
 from .verdict import (
-    changed_premises,
+    changed_proof,
     claimed_task,
     clip,
     confidently,
     due,
-    incumbent_changed,
     named,
     span,
     task_missing,
@@ -39,7 +39,7 @@ def decide_shadow(situation: Situation) -> Verdict | Wait:
     proved = settle(situation)
     if isinstance(proved, Verdict):
         return proved
-    changed = _changed_proof(situation)
+    changed = changed_proof(situation)
     if changed:
         # Its gain and its invariants were proven against something else, and here nobody proves them again.
         message = f"The {changed} changed while it was in shadow; the verdict that led here is taken again."
@@ -50,14 +50,6 @@ def decide_shadow(situation: Situation) -> Verdict | Wait:
     if evidence.shadow is None or evidence.shadow_incumbent is None:
         return _unscored(situation, proved)
     return _judge(situation, proved)
-
-
-def _changed_proof(situation: Situation) -> str:
-    """Name what its proof rests on and is another by now; empty where the proof still counts."""
-    proven = situation.record.proven
-    if "suite" in changed_premises(situation) or proven is None or proven.suite != situation.suite_digest:
-        return "suite"
-    return "incumbent" if incumbent_changed(situation) else ""
 
 
 def compare(candidate: Results | None, incumbent: Results | None, confidence: float) -> Difference | str:
@@ -149,8 +141,10 @@ def _end_of_shadow(situation: Situation) -> datetime:
 
 
 def _has_done_its_part(situation: Situation) -> bool:
-    """Whether the candidate is scored and only people keep it in shadow: then its time does not run out."""
-    held = situation.claim.wanted is Target.SHADOW or situation.policy.manual
+    """Whether it is scored, and only people or live requests keep it in shadow: its time does not run out."""
+    policy = situation.policy
+    unhurried = policy.live_shadow is not None and not policy.live_shadow.reject_late
+    held = situation.claim.wanted is Target.SHADOW or policy.manual or unhurried
     return held and situation.evidence.shadow is not None
 
 
@@ -202,12 +196,24 @@ def _chain(situation: Situation, proved: Check) -> tuple[Check, ...]:
         *limits,
         check_served_gain(situation, compare(evidence.shadow, evidence.shadow_incumbent, policy.confidence)),
         check_still_repays(situation),
+        *_live_chain(situation),
     )
+
+
+def _live_chain(situation: Situation) -> tuple[Check, ...]:
+    rules = situation.policy.live_shadow
+    if rules is None:
+        return ()
+    live = situation.evidence.live or NOTHING
+    confidence = situation.policy.confidence
+    return (check_live_gain(live, rules.minimum_gain, rules.minimum_scored, confidence),)
 
 
 def _judge(situation: Situation, proved: Check) -> Verdict | Wait:
     checks = _chain(situation, proved)
-    _, scored, limits, *_, served, gain = checks
+    by_name = {check.name: check for check in checks}
+    scored, limits = by_name[CheckName.SCORED], by_name[CheckName.INVARIANTS]
+    served, gain = by_name[CheckName.SERVED_GAIN], by_name[CheckName.GAIN]
     shadow = situation.evidence.shadow
     answered = shadow is not None and bool(shadow.items)
     broken = next((c for c in (gain, served) if c.outcome is Outcome.ERROR and (c is gain or answered)), None)
@@ -244,10 +250,13 @@ def _judge(situation: Situation, proved: Check) -> Verdict | Wait:
         return _end(
             situation, checks, Action.SHELVE, State.SHELVED, Reason.GAIN_DOES_NOT_REPAY, message, gain.outcome
         )
+    live = by_name.get(CheckName.LIVE_GAIN)
+    if live is not None and live.outcome is not Outcome.PASS:
+        return _live_unproven(situation, checks, live)
     if situation.claim.wanted is Target.SHADOW:
         message = f"It would go live; lifecycle.target holds it in shadow. {served.message}"
         return Wait(Reason.SHADOW_HELD, message, checks=checks)
-    shown = f"{served.message} {gain.message}"
+    shown = f"{served.message} {gain.message}" + (f" {live.message}" if live is not None else "")
     if not situation.policy.manual:
         return _promote(situation, checks, shown)
     approved = check_approval(situation)
@@ -257,9 +266,28 @@ def _judge(situation: Situation, proved: Check) -> Verdict | Wait:
     return replace(promoted, actor=approved.observed)
 
 
+def _live_unproven(situation: Situation, checks: tuple[Check, ...], live: Check) -> Verdict | Wait:
+    """Reject what live requests refute; else let them go on, or end it where its time is over."""
+    if live.outcome is Outcome.FAIL:
+        reason = Reason.LIVE_SCORE_REFUTED
+        return _end(situation, checks, Action.REJECT, State.REJECTED, reason, live.message, Outcome.FAIL)
+    if live.outcome is Outcome.ERROR:
+        reason = Reason.EVIDENCE_ERROR
+        return _end(situation, checks, Action.FAIL, State.FAILED, reason, live.message, Outcome.ERROR)
+    rules, most = situation.policy.live_shadow, span(situation.policy.shadow_maximum)
+    if rules is not None and rules.reject_late and situation.now > _end_of_shadow(situation):
+        message = f"Insufficient evidence on live requests within {most}. {live.message}"
+        return _end(situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message)
+    return Wait(Reason.LIVE_SCORING, live.message, checks=checks)
+
+
 def _promote(situation: Situation, checks: tuple[Check, ...], message: str) -> Verdict:
-    reason = Reason.SERVED_SCORE_CONFIRMED
-    return _end(situation, checks, Action.PROMOTE, State.LIVE, reason, message, Outcome.PASS)
+    """Give it all users, or where the policy has steps, the first part of them."""
+    reason, canary = Reason.SERVED_SCORE_CONFIRMED, situation.policy.canary
+    if canary is None:
+        return _end(situation, checks, Action.PROMOTE, State.LIVE, reason, message, Outcome.PASS)
+    message = f"{canary.steps[0].percent} % of the users come first. {message}"
+    return _end(situation, checks, Action.START_CANARY, State.CANARY, reason, message, Outcome.PASS)
 
 
 def _end(

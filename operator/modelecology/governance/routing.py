@@ -7,10 +7,10 @@ it anything whatever else it believes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from modelecology.api.vocabulary import State
+from modelecology.api.vocabulary import MatchBy, State
 
 from .facts import RevisionRecord
 from .log import LogState
@@ -18,9 +18,21 @@ from .log import LogState
 MOST_ROUTES = 256
 MOST_PINNED = 16
 MOST_QUARANTINED = 1024
+MOST_RULES = 256
+RULES_IN_ORDER = (MatchBy.HEADER, MatchBy.METADATA, MatchBy.REGEX, MatchBy.KEYWORD)
+"""What is said on purpose goes before what is found in a text, and a pattern before a word."""
 
 Proofs = Mapping[str, frozenset[str]]
 """By engine that answers, the served names that it has proved to hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a request must have to be of a contract's task; `name` is the header's or the metadata's key."""
+
+    by: MatchBy
+    value: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,15 @@ class Contract:
     specialist: str
     uid: str
     task: str
+    match: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Sends what matches to a task; the first rule that matches a request decides."""
+
+    task: str
+    match: Match
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +62,8 @@ class TaskRoute:
     live: str | None = None
     shadow: str | None = None
     share: float = 0.0  # of the task's requests, that are copied to the shadow
+    canary: str | None = None
+    percent: int = 0  # of the task's users, whom the canary answers
     pinned: tuple[str, ...] = ()
 
 
@@ -52,6 +75,8 @@ class Routes:
     engines: tuple[str, ...]  # those that hold all that the routes name; empty where none answers
     routes: tuple[TaskRoute, ...]
     quarantined: tuple[str, ...]
+    rules: tuple[Rule, ...] = ()
+    left_out: int = 0  # rules for which a table has no room
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +90,24 @@ class _Serving:
     current: bool  # its Specialist has no newer one
 
 
-def routes(log: LogState, contracts: Iterable[Contract], proofs: Proofs, sample: float) -> Routes:
+def routes(
+    log: LogState,
+    contracts: Iterable[Contract],
+    proofs: Proofs,
+    sample: float,
+    percent: Callable[[RevisionRecord], int] = lambda _: 0,
+) -> Routes:
     """Put the routes together; `sample` is the share of a task's requests that its shadow gets.
+
+    `percent` says how many of the users a canary answers in the step that it is in.
 
     One task has one live revision, the best by its scorecard; others that are live are pinned.
     """
     live = tuple(_live(log))
     engines, proved = _chosen(proofs, frozenset(each.record.served_name for each in live))
     serving = [each for each in live if each.record.served_name in proved]
-    shadows = _shadows(log, proofs, engines) if sample > 0 else {}
+    shadows = _on_trial(log, State.SHADOW, proofs, engines) if sample > 0 else {}
+    canaries = _on_trial(log, State.CANARY, proofs, engines)
     wanted = sorted(contracts, key=lambda c: (c.specialist, c.uid))
     tasks = sorted({c.task for c in wanted} | {s.task for s in serving})[:MOST_ROUTES]
     found, named = [], set[str]()
@@ -87,9 +121,15 @@ def routes(log: LogState, contracts: Iterable[Contract], proofs: Proofs, sample:
             route = TaskRoute(task, name, own[0].record.served_name, pinned=pinned)
             named |= {own[0].specialist}
         if task in shadows:
-            route = replace(route, shadow=shadows[task], share=sample)
+            route = replace(route, shadow=shadows[task].served_name, share=sample)
+        if task in canaries:
+            canary = canaries[task]
+            route = replace(route, canary=canary.served_name, percent=percent(canary))
         found.append(route)
-    return Routes(log.sequence, engines, tuple(_with_names(found, wanted, named)), _quarantined(log))
+    lanes = tuple(_with_names(found, wanted, named))
+    rules = _rules(wanted, frozenset(tasks))
+    left_out = max(0, len(rules) - MOST_RULES)
+    return Routes(log.sequence, engines, lanes, _quarantined(log), rules[:MOST_RULES], left_out)
 
 
 def _rank(serving: _Serving) -> tuple[bool, float, str]:
@@ -115,14 +155,16 @@ def _chosen(proofs: Proofs, live: frozenset[str]) -> tuple[tuple[str, ...], froz
     return tuple(sorted(e for e, names in held.items() if names >= fullest)), fullest
 
 
-def _shadows(log: LogState, proofs: Proofs, engines: tuple[str, ...]) -> dict[str, str]:
-    """Find for each task the revision that has been in shadow for longest, on every engine."""
-    records = (r for s in log.specialists.values() for r in s.in_state(State.SHADOW))
+def _on_trial(
+    log: LogState, state: State, proofs: Proofs, engines: tuple[str, ...]
+) -> dict[str, RevisionRecord]:
+    """Find for each task the revision that has been in shadow, or a canary, for longest, on every engine."""
+    records = (r for s in log.specialists.values() for r in s.in_state(state))
     proved = (r for r in records if engines and all(r.served_name in proofs[e] for e in engines))
-    found: dict[str, str] = {}
+    found: dict[str, RevisionRecord] = {}
     for record in sorted(proved, key=lambda r: (r.entered, r.served_name)):
         if record.scorecard is not None:
-            found.setdefault(record.scorecard.task, record.served_name)
+            found.setdefault(record.scorecard.task, record)
     return found
 
 
@@ -139,3 +181,23 @@ def _quarantined(log: LogState) -> tuple[str, ...]:
     records = [r for s in log.specialists.values() for r in s.in_state(State.QUARANTINED)]
     newest = sorted(records, key=lambda r: (r.entered, r.served_name), reverse=True)[:MOST_QUARANTINED]
     return tuple(sorted({r.served_name for r in newest}))
+
+
+def _rules(contracts: list[Contract], tasks: frozenset[str]) -> tuple[Rule, ...]:
+    """Put the rules of all contracts in order: by what they look at, then by specialist, then as written.
+
+    Of two that match the same requests the second would never be reached, so it is left out.
+    """
+    rules = (Rule(c.task, match) for c in contracts if c.task in tasks for match in c.match)
+    ordered = sorted(rules, key=lambda rule: RULES_IN_ORDER.index(rule.match.by))
+    first: dict[Match, Rule] = {}
+    for rule in ordered:
+        first.setdefault(_folded(rule.match), rule)
+    return tuple(first.values())
+
+
+def _folded(match: Match) -> Match:
+    """Write what gateways read in any case in small letters."""
+    if match.by is MatchBy.HEADER and match.name is not None:
+        return replace(match, name=match.name.lower())
+    return replace(match, value=match.value.lower()) if match.by is MatchBy.KEYWORD else match

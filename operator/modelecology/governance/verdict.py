@@ -67,6 +67,14 @@ def incumbent_changed(situation: Situation) -> bool:
     return card is not None and incumbent is not None and card.incumbent != incumbent.model
 
 
+def changed_proof(situation: Situation) -> str:
+    """Name what the proof of a resident candidate rests on and is another by now; empty where it counts."""
+    proven = situation.record.proven
+    if "suite" in changed_premises(situation) or proven is None or proven.suite != situation.suite_digest:
+        return "suite"
+    return "incumbent" if incumbent_changed(situation) else ""
+
+
 def reason_of(text: str) -> Reason:
     """Read a recorded or reported reason; one that is not known is a fault of this software."""
     return _REASONS.get(text, Reason.INTERNAL_ERROR)

@@ -3,6 +3,9 @@
 What is found: every edited, missing, moved or forked entry, and a lost end as soon as anything still names
 it: the store's copy, a status, or a tip that somebody wrote down. An end that is cut off everywhere at once,
 and of which nobody kept the tip, is not found: what is left is a whole log, only an older one.
+
+With public keys, all that is sealed must be vouched for too. Segments from before signing began are, by the
+first that was signed, whose entries follow from theirs.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 
 from .chain import Chain
 from .log import LogBroken
-from .segments import Segment
+from .segments import Keys, Segment, check_signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Copy:
     segments: Iterable[Segment]
     entries: frozenset[int]
     line: Callable[[int], bytes]
+    log: str  # its uid, which a signature names
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,9 @@ class Whole:
     segments: int
     uncopied: int  # decisions that are not in the store yet
     without_inputs: int  # decisions that name no inputs
+    signed: int = 0  # segments
+    signed_to: int = 0  # last decision of the last of them
+    signers: tuple[str, ...] = ()  # digests of the keys, in the order in which they come
 
 
 def verify(
@@ -49,13 +56,45 @@ def verify(
     copy: Copy | None,
     tips: Iterable[Tip] = (),
     inputs: frozenset[str] | None = None,
+    keys: Keys | None = None,
 ) -> Whole:
     """Follow a log from its first entry to its last. Raises LogBroken with the first break.
 
     `objects` are the lines of the cluster's decisions; None looks at the store alone. `inputs` are the
-    digests that the store keeps; None does not look for them.
+    digests that the store keeps; None does not look for them. `keys` are those that must have signed what is
+    sealed; None counts signatures without a check.
     """
-    return _Look(objects, copy, tips, inputs).run()
+    return _Look(objects, copy, tips, inputs, keys).run()
+
+
+class _Signatures:
+    """Follows who vouches for segments."""
+
+    def __init__(self, log: str, keys: Keys | None) -> None:
+        self._log = log
+        self._keys = keys
+        self._last: Segment | None = None
+        self.count = 0
+        self.to = 0
+        self.by: dict[str, None] = {}  # in their order
+
+    def take(self, segment: Segment) -> None:
+        """Take one more segment. Raises LogBroken."""
+        self._last = segment
+        if segment.signature is None:
+            if self._keys is not None and self.count:
+                raise LogBroken(f"{segment.name} is not signed, and segments before it are")
+            return
+        if self._keys is not None:
+            check_signature(self._log, segment, self._keys)
+        self.count += 1
+        self.to = segment.last
+        self.by[segment.signature.key] = None
+
+    def end(self) -> None:
+        """See that the last one was signed. Raises LogBroken."""
+        if self._keys is not None and self._last is not None and not self.count:
+            raise LogBroken(f"{self._last.name} is not signed, and none before it is")
 
 
 class _Look:
@@ -65,9 +104,11 @@ class _Look:
         copy: Copy | None,
         tips: Iterable[Tip],
         inputs: frozenset[str] | None,
+        keys: Keys | None,
     ) -> None:
         self._objects = objects
         self._copy = copy
+        self._signatures = _Signatures(copy.log if copy is not None else "", keys)
         self._inputs = inputs
         self._chain = Chain()
         self._tips: dict[int, list[Tip]] = {}
@@ -83,7 +124,9 @@ class _Look:
             for line in segment.lines:
                 self._take(line, "its segment", must=0 < first <= self._chain.sequence + 1)
             if self._chain.population != segment.population:
-                raise LogBroken(f"segment {segment.first}-{segment.last} is of {segment.population}")
+                raise LogBroken(f"{segment.name} is of {segment.population}")
+            self._signatures.take(segment)
+        self._signatures.end()
         sealed = self._chain.sequence
         if self._copy is None and first > 1:
             raise LogBroken(f"the log begins with decision {first}; what came before is in the store alone")
@@ -95,7 +138,16 @@ class _Look:
         uncopied = 0
         if self._copy is not None and self._objects is not None:
             uncopied = sum(s > sealed and s not in kept for s in self._objects)
-        return Whole(self._chain.sequence, self._chain.digest, segments, uncopied, self._without_inputs)
+        return Whole(
+            self._chain.sequence,
+            self._chain.digest,
+            segments,
+            uncopied,
+            self._without_inputs,
+            self._signatures.count,
+            self._signatures.to,
+            tuple(self._signatures.by),
+        )
 
     def _single(self, sequence: int, kept: frozenset[int]) -> None:
         if self._copy is not None and sequence in kept:

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable
 
+from modelecology.governance import scoring
 from modelecology.jobs.intents import EvaluationTask
 from modelecology.workloads.errors import JudgeBroken
 from modelecology.workloads.rows import EvalItem
@@ -21,28 +22,18 @@ READ_LIMIT = 16_000
 """Characters of the longest answer that a pattern is tried on, so that no text keeps it busy for long."""
 
 
-def _squeezed(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _accepted(item: EvalItem) -> tuple[str, ...]:
     return (item.answer, *item.choices)
 
 
 def exact(item: EvalItem, output: str) -> float:
     """Score 1 when the answer, or one of its other spellings, is all that was said, white space aside."""
-    return float(_squeezed(output) in {_squeezed(text) for text in _accepted(item)})
+    return scoring.exact(_accepted(item), output)
 
 
 def contains(item: EvalItem, output: str) -> float:
     """Score 1 when the answer, or one of its other spellings, stands in the text as whole words."""
-    said = _squeezed(output).casefold()
-    return float(
-        any(
-            re.search(rf"(?<!\w){re.escape(_squeezed(text).casefold())}(?!\w)", said)
-            for text in _accepted(item)
-        )
-    )
+    return scoring.contains(_accepted(item), output)
 
 
 def pattern_scorer(pattern: str) -> TextScorer:

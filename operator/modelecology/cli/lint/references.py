@@ -11,6 +11,7 @@ from modelecology.api.specialist import Specialist
 from modelecology.api.suite import EvaluationSuite
 from modelecology.api.vocabulary import Role
 
+from . import matches
 from .documents import Document
 from .findings import Finding, Path, Severity, field_name
 
@@ -32,6 +33,8 @@ def check(parsed: list[Parsed]) -> list[Finding]:
             findings += _population(entry.document, entry.model, index)
         elif isinstance(entry.model, Specialist):
             findings += _specialist(entry.document, entry.model, index)
+            findings += matches.check_patterns(entry.document, entry.model)
+    findings += matches.check_reach((p.document, p.model) for p in parsed if isinstance(p.model, Specialist))
     return findings
 
 
@@ -86,6 +89,7 @@ def _specialist(document: Document, specialist: Specialist, index: _Index) -> It
     if not isinstance(population, Population):
         return
     yield from _rank(document, specialist, population)
+    yield from matches.check_gateway(document, specialist, population)
     # A missing suite is said once, at its population.
     suite = index.find("EvaluationSuite", document, population.spec.suite_ref.name)
     if suite is not None and isinstance(suite.model, EvaluationSuite):

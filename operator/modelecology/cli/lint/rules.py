@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from .structural import RULES, Problem, Schema, Spot
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _OLD = re.compile(r"\boldSelf\b")
+_NO_PATTERN = "match error"  # in the words of cel-python
 _UNKNOWN = re.compile(r"undeclared reference to '(\w+)'")
 
 
@@ -40,6 +42,9 @@ def _evaluate(rule: Mapping[str, Any], spot: Spot) -> list[Problem]:
         activation = {"self": to_cel(spot.value, spot.schema)}
         outcome = _program(text).evaluate(activation)
     except (CELEvalError, CELParseError, ValueError, TypeError, KeyError) as error:
+        if error.args[:1] == (_NO_PATTERN,):
+            # A rule that looks for what is no pattern fails on the API server as well, and so it refuses.
+            return [Problem(spot.path, _sentence(str(rule.get("message") or text)))]
         return [_unchecked(text, spot.path, _why(error))]
     if not isinstance(outcome, celtypes.BoolType | bool):
         return [_unchecked(text, spot.path, "it did not give true or false")]
@@ -99,6 +104,14 @@ def _substring(text: Any, *bounds: Any) -> Any:
     return celtypes.StringType(str(text)[start:end])
 
 
+def _is_sorted(items: Any) -> Any:
+    """CEL's list isSorted, which Kubernetes has and cel-python lacks."""
+    return celtypes.BoolType(all(a <= b for a, b in itertools.pairwise(items)))
+
+
+_OURS: dict[str, Any] = {"sum": _sum, "substring": _substring, "isSorted": _is_sorted}
+
+
 @functools.cache
 def _environment() -> Environment:
     return Environment()
@@ -107,7 +120,7 @@ def _environment() -> Environment:
 @functools.cache
 def _program(rule: str) -> Any:
     environment = _environment()
-    return environment.program(environment.compile(rule), functions={"sum": _sum, "substring": _substring})
+    return environment.program(environment.compile(rule), functions=_OURS)
 
 
 def to_cel(value: Any, schema: Schema) -> Any:

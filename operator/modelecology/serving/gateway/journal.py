@@ -59,6 +59,7 @@ class Seen:
     prompt: str
     answer: Said
     shadow: Said | None = None
+    asker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ class Journal:
             task=seen.task,
             table=seen.table,
             arm=seen.arm,
+            asker=seen.asker,
             prompt=prompt if self._keep is Keep.PROMPTS else None,
             prompt_sha256=_sha256(prompt),
             answer=self._answered(seen.answer),

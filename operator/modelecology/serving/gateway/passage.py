@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from http import HTTPStatus
 from typing import Final
 
@@ -20,6 +21,8 @@ ROUTE: Final = "x-modelecology-route"
 REASON: Final = "x-modelecology-reason"
 FALLBACK: Final = "x-modelecology-fallback"
 TABLE: Final = "x-modelecology-table"
+TASK: Final = "x-modelecology-task"
+RULE: Final = "x-modelecology-rule"
 
 _ARMS: Final = {RouteReason.LIVE: Arm.LIVE, RouteReason.CANARY: Arm.CANARY}
 _RECORDED: Final = frozenset({RouteReason.LIVE, RouteReason.CANARY, RouteReason.NO_LIVE_REVISION})
@@ -36,6 +39,8 @@ class Routed:
     """The revision that is asked the same, out of the user's sight."""
     on_trial: bool
     """Whether the task has a canary, so that both sides are written down."""
+    asker: str | None = None
+    """Hash of who asks, as records have it."""
 
     @property
     def recorded(self) -> bool:
@@ -68,6 +73,10 @@ class Passage:
             found[ROUTE] = GENERALIST if route.target == held.plan.generalist else route.target
         if route.fallback:
             found[FALLBACK] = "true"
+        if route.task is not None:
+            found[TASK] = route.task
+        if route.rule is not None:
+            found[RULE] = route.rule
         return found
 
 
@@ -76,6 +85,14 @@ def sticky_key(session: str | None, order: Order, request_id: str) -> str:
     if session:
         return f"session {session}"
     return f"user {order.user}" if order.user else f"request {request_id}"
+
+
+def asker_of(population: str, session: str | None, order: Order) -> str | None:
+    """Hash who asks, so that records can tell people apart and name none; None where nobody is named."""
+    if not session and not order.user:
+        return None
+    words = f"{population}\0{sticky_key(session, order, '')}".encode("utf-8", "surrogatepass")
+    return blake2b(words, digest_size=8).hexdigest()
 
 
 def on_trial(held: Held, chosen: Route) -> bool:

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from pydantic_core import SchemaValidator, core_schema
 
-from modelecology.api.routing import Fallback, MatchBy, MatchRule, RoutingTable, TaskRoute
+from modelecology.api.routing import Fallback, MatchRule, RoutingTable, TaskRoute
+from modelecology.api.vocabulary import MatchBy
 
 MOST_TEXT = 8192
 """Characters of a message that rules look at, from its beginning."""
@@ -27,13 +28,17 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class Rule:
+    """A rule made ready; `place` is where it stands in the table, and what it looks at, in words."""
+
+    place: str
     task: str
     by: MatchBy
     name: str
     found: _Found
 
     def matches(self, facts: Facts) -> bool:
+        """Say whether a request is one of those that it takes."""
         if self.by is MatchBy.HEADER:
             value = facts.headers.get(self.name)
         elif self.by is MatchBy.METADATA:
@@ -54,12 +59,12 @@ class Plan:
     aliases: Mapping[str, TaskRoute]
     pinned: Mapping[str, TaskRoute]
     quarantined: frozenset[str]
-    rules: tuple[_Rule, ...]
+    rules: tuple[Rule, ...]
     header_names: tuple[str, ...]
 
-    def task_of(self, facts: Facts) -> str | None:
-        """The task of the first rule that matches."""
-        return next((rule.task for rule in self.rules if rule.matches(facts)), None)
+    def rule_of(self, facts: Facts) -> Rule | None:
+        """The first rule that matches."""
+        return next((rule for rule in self.rules if rule.matches(facts)), None)
 
     def names(self) -> frozenset[str]:
         """Every served name that the table speaks of."""
@@ -79,7 +84,7 @@ def plan(table: RoutingTable) -> Plan:
         for lane in table.routes
         for name in (*lane.pinned, *(() if lane.live is None else (lane.live,)))
     }
-    rules = tuple(_compiled(rule) for rule in table.rules)
+    rules = tuple(_compiled(place, rule) for place, rule in enumerate(table.rules))
     return Plan(
         population=table.population,
         generalist=table.generalist,
@@ -93,14 +98,15 @@ def plan(table: RoutingTable) -> Plan:
     )
 
 
-def _compiled(rule: MatchRule) -> _Rule:
-    name = rule.name or ""
-    if rule.by is MatchBy.HEADER:
-        return _Rule(rule.task, rule.by, name.lower(), rule.value.__eq__)
-    if rule.by is MatchBy.METADATA:
-        return _Rule(rule.task, rule.by, name, rule.value.__eq__)
-    pattern = rule.value if rule.by is MatchBy.REGEX else _phrase(rule.value)
-    return _Rule(rule.task, rule.by, name, _search(pattern))
+def _compiled(place: int, rule: MatchRule) -> Rule:
+    name = (rule.name or "").lower() if rule.by is MatchBy.HEADER else rule.name or ""
+    return Rule(f"rules[{place}] {rule.by}", rule.task, rule.by, name, _finder(rule))
+
+
+def _finder(rule: MatchRule) -> _Found:
+    if rule.by in (MatchBy.HEADER, MatchBy.METADATA):
+        return rule.value.__eq__
+    return _search(rule.value if rule.by is MatchBy.REGEX else _phrase(rule.value))
 
 
 def _phrase(value: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from modelecology.api.routing import CanaryRoute, Fallback, RouteReason, TaskRoute
@@ -14,23 +14,31 @@ _MOST_KEY = 256
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where to: a served name, or None for an error. `wanted` could not serve, where the fallback does."""
+    """Where to: a served name, or None for an error. `wanted` could not serve, where the fallback does.
+
+    `rule` is the place of the rule that chose the task, where the request named the population.
+    """
 
     target: str | None
     reason: RouteReason
     fallback: bool = False
     task: str | None = None
     wanted: str | None = None
+    rule: str | None = None
 
 
 def route(plan: Plan, facts: Facts, sticky: str) -> Route:
     """Route one request; `sticky` keeps a user or a session on one side of a canary."""
     if facts.model == plan.population:
-        task = plan.task_of(facts)
-        if task is None:
+        rule = plan.rule_of(facts)
+        if rule is None:
             return fall_back(plan, RouteReason.NO_RULE_MATCHED)
-        lane = plan.lanes.get(task)
-        return _serve(plan, lane, sticky) if lane else fall_back(plan, RouteReason.NO_LIVE_REVISION)
+        lane = plan.lanes.get(rule.task)
+        if lane is None:
+            chosen = fall_back(plan, RouteReason.NO_LIVE_REVISION, rule.task)
+        else:
+            chosen = _serve(plan, lane, sticky)
+        return replace(chosen, rule=rule.place)
     lane = plan.lanes.get(facts.model) or plan.aliases.get(facts.model)
     if lane is not None:
         return _serve(plan, lane, sticky)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -20,7 +20,7 @@ from .journal import Journal, Said, Seen
 from .metrics import GatewayMetrics
 from .mirror import Errand, Mirror
 from .orders import Order, read_order
-from .passage import REQUEST_ID, Passage, Routed, no_route, on_trial, sticky_key
+from .passage import REQUEST_ID, Passage, Routed, asker_of, no_route, on_trial, sticky_key
 from .refusal import Refusal, bad_gateway, bad_request, unavailable
 from .route import fall_back, route, shadow_of
 from .tables import Held, Tables
@@ -111,7 +111,8 @@ class Gateway:
             return Routed(order, held, chosen, shadow=None, on_trial=False)
         shadow = shadow_of(held.plan, chosen, request_id)
         if order.comparable():
-            return Routed(order, held, chosen, shadow, on_trial(held, chosen))
+            asker = asker_of(held.plan.population, request.headers.get(SESSION), order)
+            return Routed(order, held, chosen, shadow, on_trial(held, chosen), asker)
         if shadow is not None:
             self._metrics.dropped(shadow, "not_comparable")
         return Routed(order, held, chosen, shadow=None, on_trial=False)
@@ -119,7 +120,7 @@ class Gateway:
     def _instead(self, routed: Routed, reason: RouteReason) -> Routed:
         """The fallback, where nobody serves what was chosen."""
         held, missed = self.table(), routed.route
-        chosen = fall_back(held.plan, reason, missed.task, missed.target)
+        chosen = replace(fall_back(held.plan, reason, missed.task, missed.target), rule=missed.rule)
         return Routed(routed.order, held, chosen, shadow=None, on_trial=False)
 
     def table(self) -> Held:
@@ -232,6 +233,7 @@ class Gateway:
             task=routed.route.task or "",
             table=routed.held.digest,
             arm=routed.arm,
+            asker=routed.asker,
             prompt=routed.order.prompt(),
             answer=said,
         )

@@ -1,0 +1,145 @@
+"""Canary: it answers a part of the users, step by step, for as long as what they get bears it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from modelecology.api.reasons import Reason
+from modelecology.api.vocabulary import Action, Outcome, State, Target
+
+from .approval import awaiting, check_approval
+from .facts import Canary, CanaryStep, Check, Residency, Situation, Verdict, Wait
+from .lifecycle import CheckName
+from .live import NOTHING, check_errors, check_live_gain, check_live_latency
+from .residence import check_fingerprint, settle
+from .verdict import changed_proof, claimed_task, due, span, task_missing
+
+
+def decide_canary(situation: Situation) -> Verdict | Wait:
+    """Go on with the next step, go live, go back, or wait for what users get, for time or for a person."""
+    if claimed_task(situation) is None:
+        return task_missing(situation)
+    proved = settle(situation)
+    if isinstance(proved, Verdict):
+        return proved
+    changed = changed_proof(situation)
+    if changed:
+        message = f"The {changed} changed while it was a canary; the verdict that led here is taken again."
+        return due(situation, Action.RECONSIDER, State.EVALUATING, Reason.PREMISES_CHANGED, message)
+    rules = situation.policy.canary
+    if situation.claim.wanted is Target.SHADOW or rules is None:
+        message = (
+            "lifecycle.target holds it in shadow." if rules else "policy.promotion has no steps any more."
+        )
+        return due(situation, Action.HOLD, State.SHADOW, Reason.SHADOW_HELD, message)
+    return _judge(situation, rules, proved)
+
+
+def step_of(rules: Canary, step: int) -> CanaryStep:
+    """Give the step that a canary is in; the last one where the policy has fewer by now."""
+    return rules.steps[min(step, len(rules.steps) - 1)]
+
+
+def _judge(situation: Situation, rules: Canary, proved: Check | Wait) -> Verdict | Wait:
+    checks = _chain(situation, rules, proved)
+    broken = next((c for c in checks if c.outcome is Outcome.FAIL), None)
+    if broken is not None:
+        gain = broken.name == CheckName.LIVE_GAIN
+        reason = Reason.LIVE_SCORE_REFUTED if gain else Reason.LIVE_LIMIT_BROKEN
+        message = f"The canary is aborted; who served before serves all again. {broken.message}"
+        return _end(situation, checks, Action.REJECT, State.REJECTED, reason, message, Outcome.FAIL)
+    if isinstance(proved, Wait):
+        return proved
+    unproven = next((c for c in checks if c.outcome is not Outcome.PASS), None)
+    if unproven is not None:
+        return _unproven(situation, rules, checks, unproven)
+    return _step_on(situation, rules, checks)
+
+
+def _chain(situation: Situation, rules: Canary, proved: Check | Wait) -> tuple[Check, ...]:
+    policy, live = situation.policy, situation.evidence.live or NOTHING
+    nothing = Residency(replicas=0, proved=0, mismatched=0, unreachable=0)
+    shown = proved if isinstance(proved, Check) else check_fingerprint(situation.residency or nothing)
+    return (
+        shown,
+        check_errors(live, rules.maximum_errors, policy.confidence),
+        check_live_latency(live, policy),
+        check_live_gain(live, -rules.tolerance, 1, policy.confidence),
+        _check_step(situation, rules),
+    )
+
+
+def _check_step(situation: Situation, rules: Canary) -> Check:
+    """Check that the step has shown as much, and taken as long, as the policy asks of it."""
+    step, live = step_of(rules, situation.record.step), situation.evidence.live or NOTHING
+    limit = f"{step.minimum_scored} scored"
+    if step.minimum_duration:
+        limit += f", {span(step.minimum_duration)}"
+    done = live.in_step >= step.minimum_scored and situation.now >= _earliest(situation, step)
+    lasted = situation.now - situation.record.since
+    message = f"{_which(situation, rules)}: {live.in_step} scored in {span(lasted)}; asked: {limit}."
+    outcome = Outcome.PASS if done else Outcome.INCONCLUSIVE
+    return Check(CheckName.STEP, outcome, f"{live.in_step} scored", limit, n=live.in_step, message=message)
+
+
+def _earliest(situation: Situation, step: CanaryStep) -> datetime:
+    return situation.record.since + step.minimum_duration
+
+
+def _which(situation: Situation, rules: Canary) -> str:
+    step = situation.record.step
+    return f"Step {step + 1} of {len(rules.steps)}, {step_of(rules, step).percent} % of the users"
+
+
+def _unproven(
+    situation: Situation, rules: Canary, checks: tuple[Check, ...], unproven: Check
+) -> Verdict | Wait:
+    if rules.reject_late and situation.now > situation.record.entered + rules.maximum:
+        message = f"Insufficient evidence within {span(rules.maximum)}. {unproven.message}"
+        reason = Reason.INSUFFICIENT_EVIDENCE
+        return _end(situation, checks, Action.SHELVE, State.SHELVED, reason, message, Outcome.INCONCLUSIVE)
+    message = f"{_which(situation, rules)}. {unproven.message}"
+    return Wait(Reason.CANARY_RUNNING, message, checks=checks)
+
+
+def _step_on(situation: Situation, rules: Canary, checks: tuple[Check, ...]) -> Verdict | Wait:
+    number = situation.record.step
+    shown = " ".join(c.message for c in checks if c.name in (CheckName.LIVE_GAIN, CheckName.STEP))
+    actor = ""
+    if step_of(rules, number).approval:
+        approved = check_approval(situation)
+        checks = (*checks, approved)
+        if approved.outcome is not Outcome.PASS:
+            return awaiting(situation, checks, shown)
+        actor = approved.observed
+    if number + 1 < len(rules.steps):
+        following = rules.steps[number + 1].percent
+        action, target = Action.ADVANCE, State.CANARY
+        message = f"{following} % of the users come next. {shown}"
+    else:
+        action, target, message = Action.PROMOTE, State.LIVE, f"All users come next. {shown}"
+    return replace(
+        _end(situation, checks, action, target, Reason.STEP_PASSED, message, Outcome.PASS), actor=actor
+    )
+
+
+def _end(
+    situation: Situation,
+    checks: tuple[Check, ...],
+    action: Action,
+    target: State,
+    reason: Reason,
+    message: str,
+    outcome: Outcome,
+) -> Verdict:
+    return due(
+        situation,
+        action,
+        target,
+        reason,
+        message,
+        outcome=outcome,
+        checks=checks,
+        scorecard=situation.record.scorecard,
+    )

@@ -1,0 +1,244 @@
+"""Stage 1, live requests: reads what gateways wrote down, joins it with feedback, and scores it.
+
+The records of a population lie in one directory (store/live_files.py). Each look reads what is new. What was
+read is forgotten when it is older than the longest trial, so the operator's memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, read_line
+from modelecology.api.suite import Task
+from modelecology.api.vocabulary import Scorer
+from modelecology.governance import scoring
+from modelecology.governance.facts import Live
+from modelecology.store.live_files import LiveFiles
+
+MOST_EXCHANGES = 100_000
+"""Requests of one population that are remembered; of more, the oldest go."""
+_CLIENTS_FAULT = "HTTP 4"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A request of which somebody has said how good its answer was."""
+
+    at: float  # when that was said, in seconds since 1970
+    exchange: Exchange
+    feedback: Feedback
+
+    @property
+    def unit(self) -> str:
+        """Who asked, or else the request itself."""
+        return self.exchange.asker or self.exchange.request_id
+
+
+class LiveLedger:
+    """What the gateways of one population wrote down, as far as it was read."""
+
+    def __init__(self, files: LiveFiles) -> None:
+        self._files = files
+        self._exchanges: OrderedDict[str, Exchange] = OrderedDict()
+        self._feedback: OrderedDict[str, Feedback] = OrderedDict()
+        self._lock = threading.Lock()  # looks run in threads
+
+    def read(self) -> None:
+        """Read what is new. Raises StoreError."""
+        with self._lock:
+            for line in self._files.lines():
+                try:
+                    record = read_line(line)
+                except ValidationError:
+                    _LOG.warning("%s: a record cannot be read; it is left out", self._files.where)
+                    continue
+                if isinstance(record, Exchange):
+                    # A copy is written down after its answer: the later one knows more.
+                    self._exchanges[record.request_id] = record
+                else:
+                    self._feedback.setdefault(record.request_id, record)
+            for known in (self._exchanges, self._feedback):
+                while len(known) > MOST_EXCHANGES:
+                    known.popitem(last=False)
+
+    def exchanges(self, task: str, since: float) -> tuple[Exchange, ...]:
+        """List the requests of a task from a time on, in their order."""
+        with self._lock:
+            found = [e for e in self._exchanges.values() if e.task == task and e.time >= since]
+        return tuple(sorted(found, key=lambda e: (e.time, e.request_id)))
+
+    def feedback(self, request_id: str) -> Feedback | None:
+        """Find what was said of a request."""
+        with self._lock:
+            return self._feedback.get(request_id)
+
+
+class LiveLedgers:
+    """The ledger of each place, opened once."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, LiveLedger] = {}
+        self._lock = threading.Lock()
+
+    def at(self, uri: str) -> LiveLedger:
+        """Open the ledger of a `file:///` directory. Raises StoreError."""
+        with self._lock:
+            if uri not in self._open:
+                self._open[uri] = LiveLedger(LiveFiles.open(uri))
+            return self._open[uri]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is asked of a ledger: a revision, since when it is in its state, and in its step."""
+
+    task: Task
+    served: str
+    entered: datetime
+    since: datetime
+    unit_is_request: bool
+    latest: float | None  # seconds after which an answer is late
+
+
+def of_shadow(ledger: LiveLedger, trial: Trial) -> Live:
+    """Hold each copy that a shadow answered beside what the user got."""
+    score = _score_of(trial.task)
+    found = [
+        e
+        for e in ledger.exchanges(trial.task.name, trial.entered.timestamp())
+        if e.shadow is not None and e.shadow.served == trial.served and not _clients_fault(e.shadow)
+    ]
+    pairs: list[tuple[float, str, float]] = []
+    for each in _scored(ledger, found):
+        ours = score(each.exchange.shadow, each.feedback, served=False)
+        theirs = score(each.exchange.answer, each.feedback, served=True)
+        if ours is not None and theirs is not None:
+            pairs.append((each.at, each.unit, ours - theirs))
+    kept = pairs if trial.unit_is_request else list(_first_of_each(pairs))
+    answers = [e.shadow for e in found if e.shadow is not None]
+    return _live(trial, tuple((at, difference) for at, _, difference in kept), answers)
+
+
+def of_canary(ledger: LiveLedger, trial: Trial) -> Live:
+    """Hold what the canary's users got beside what the others got in the same time.
+
+    Each score of the canary is one unit: it is compared with the mean of the others' scores since the unit
+    before it. Which scores those are depends on when they came, and not on what they are.
+    """
+    score = _score_of(trial.task)
+    found = [
+        e
+        for e in ledger.exchanges(trial.task.name, trial.entered.timestamp())
+        if not _clients_fault(e.answer)
+    ]
+    told: list[tuple[float, str, float, bool]] = []
+    for each in _scored(ledger, found):
+        value = score(each.exchange.answer, each.feedback, served=True)
+        if value is not None:
+            told.append((each.at, each.unit, value, _is_canary(each.exchange, trial.served)))
+    told += [
+        (e.time, e.asker or e.request_id, 0.0, _is_canary(e, trial.served))
+        for e in found
+        if e.answer.error is not None and ledger.feedback(e.request_id) is None
+    ]
+    told.sort()
+    if not trial.unit_is_request:
+        told = list(_first_told(told))
+    answers = [e.answer for e in found if _is_canary(e, trial.served)]
+    return _live(trial, tuple(_matched(told)), answers)
+
+
+def _matched(told: list[tuple[float, str, float, bool]]) -> Iterator[tuple[float, float]]:
+    ours: list[float] = []
+    theirs: list[float] = []
+    for at, _, value, canary in told:
+        (ours if canary else theirs).append(value)
+        while ours and theirs:
+            # Those who came while one side had nobody wait; each is used once.
+            yield at, ours.pop(0) - sum(theirs) / len(theirs)
+            theirs.clear()
+
+
+def _live(trial: Trial, differences: tuple[tuple[float, float], ...], answers: list[Answered]) -> Live:
+    since = trial.since.timestamp()
+    ended = [a for a in answers if a.error is None]
+    return Live(
+        differences=tuple(round(value, 9) for _, value in differences),
+        in_step=sum(at >= since for at, _ in differences),
+        answered=len(answers),
+        failed=len(answers) - len(ended),
+        late=0 if trial.latest is None else sum(a.seconds > trial.latest for a in ended),
+    )
+
+
+def _scored(ledger: LiveLedger, exchanges: list[Exchange]) -> list[Scored]:
+    found = (
+        Scored(max(e.time, said.time), e, said)
+        for e in exchanges
+        if (said := ledger.feedback(e.request_id)) is not None
+    )
+    return sorted(found, key=lambda each: (each.at, each.exchange.request_id))
+
+
+def _first_of_each(pairs: list[tuple[float, str, float]]) -> Iterator[tuple[float, str, float]]:
+    seen: set[str] = set()
+    for pair in pairs:
+        if pair[1] not in seen:
+            seen.add(pair[1])
+            yield pair
+
+
+def _first_told(
+    told: list[tuple[float, str, float, bool]],
+) -> Iterator[tuple[float, str, float, bool]]:
+    # A user changes sides when the share grows; on each side the first word counts.
+    seen: set[tuple[str, bool]] = set()
+    for each in told:
+        if (each[1], each[3]) not in seen:
+            seen.add((each[1], each[3]))
+            yield each
+
+
+def _is_canary(exchange: Exchange, served: str) -> bool:
+    return exchange.arm is Arm.CANARY and exchange.answer.served == served
+
+
+def _clients_fault(answer: Answered) -> bool:
+    return answer.error is not None and answer.error.startswith(_CLIENTS_FAULT)
+
+
+_Score = Callable[..., float | None]
+
+
+def _score_of(task: Task) -> _Score:
+    """Make what scores an answer by what was said of the request; None where that says nothing of it."""
+
+    def score(answer: Answered | None, said: Feedback, *, served: bool) -> float | None:
+        if answer is None:
+            return None
+        if answer.error is not None:
+            return 0.0
+        if said.score is not None:
+            # A score is of what the user got, and of no other answer.
+            return said.score if served else None
+        return _by_label(task.scorer, answer, said)
+
+    return score
+
+
+def _by_label(scorer: Scorer, answer: Answered, said: Feedback) -> float | None:
+    if answer.text is not None and said.label is not None:
+        if scorer is Scorer.EXACT:
+            return scoring.exact((said.label,), answer.text)
+        return scoring.contains((said.label,), answer.text) if scorer is Scorer.CONTAINS else None
+    if scorer is Scorer.EXACT and answer.sha256 is not None and said.label_sha256 is not None:
+        return float(answer.sha256 == said.label_sha256)
+    return None

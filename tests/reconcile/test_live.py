@@ -1,0 +1,219 @@
+"""Live requests as a trial sees them: joined with what was said of them, scored, and each unit once."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, LiveRecord, write_line
+from modelecology.api.suite import Task
+from modelecology.reconcile.live import LiveLedger, LiveLedgers, Trial, of_canary, of_shadow
+from modelecology.store.live_files import LiveFiles
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+START = NOW.timestamp()
+LIVE, TRIED = "dates-aaaaaaaaaaaa", "dates-bbbbbbbbbbbb"
+SHA = "0" * 64
+
+
+def task(scorer: str = "Exact", **more: Any) -> Task:
+    data = {"uri": "store:///dates.jsonl", "digest": f"sha256:{SHA}"}
+    return Task.model_validate(
+        {"name": "dates", "role": "Task", "data": data, "scorer": scorer, "traffic": 1, "worth": "1"} | more
+    )
+
+
+def trial(**changes: Any) -> Trial:
+    given: dict[str, Any] = {
+        "task": task(),
+        "served": TRIED,
+        "entered": NOW,
+        "since": NOW + timedelta(seconds=100),
+        "unit_is_request": False,
+        "latest": 2.0,
+    }
+    return Trial(**(given | changes))
+
+
+def said(served: str, text: str | None, error: str | None = None, seconds: float = 1.0) -> Answered:
+    hashed = None if text is None else hashlib.sha256(text.encode()).hexdigest()
+    return Answered(served=served, text=text, sha256=hashed, error=error, seconds=seconds)
+
+
+def asked(
+    name: str,
+    answer: Answered,
+    shadow: Answered | None = None,
+    *,
+    at: float = 1.0,
+    arm: Arm = Arm.LIVE,
+    asker: str | None = None,
+    task: str = "dates",
+) -> Exchange:
+    return Exchange(
+        time=START + at,
+        request_id=name,
+        population="desk",
+        task=task,
+        table="sha256:t",
+        arm=arm,
+        asker=asker,
+        prompt_sha256=SHA,
+        answer=answer,
+        shadow=shadow,
+    )
+
+
+def told(name: str, *, label: str | None = None, score: float | None = None, at: float = 2.0) -> Feedback:
+    hashed = None if label is None else hashlib.sha256(label.encode()).hexdigest()
+    return Feedback(time=START + at, request_id=name, label=label, score=score, label_sha256=hashed)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def ledger(folder: Path, *records: LiveRecord) -> LiveLedger:
+    folder.mkdir(exist_ok=True)
+    (folder / "live-20260301T120000-000001-g.jsonl").write_bytes(b"".join(write_line(r) for r in records))
+    found = LiveLedger(LiveFiles(folder))
+    found.read()
+    return found
+
+
+def test_a_label_scores_both_the_answer_that_was_served_and_the_shadows(folder: Path) -> None:
+    records = ledger(
+        folder,
+        asked("r1", said(LIVE, "wrong"), said(TRIED, " 2026-03-01\n")),
+        asked("r2", said(LIVE, "2026-03-01"), said(TRIED, "2026-03-01")),
+        asked("r3", said(LIVE, "2026-03-01"), said(TRIED, None, "NotResident")),
+        asked("r4", said(LIVE, "nobody says"), said(TRIED, "how good")),
+        *(told(name, label="2026-03-01", at=10.0 + n) for n, name in enumerate(("r2", "r1", "r3"))),
+    )
+    found = of_shadow(records, trial())
+    assert found.differences == (0.0, 1.0, -1.0)
+    assert (found.answered, found.failed, found.late) == (4, 1, 0)
+
+
+def test_a_score_says_nothing_of_a_shadow_that_nobody_saw(folder: Path) -> None:
+    records = ledger(folder, asked("r1", said(LIVE, "a"), said(TRIED, "b")), told("r1", score=0.2))
+    assert of_shadow(records, trial()).differences == ()
+
+
+def test_hashes_are_enough_where_the_answer_has_to_be_exact(folder: Path) -> None:
+    bald = {"text": None}
+    served, copied = (said(name, text).model_copy(update=bald) for name, text in ((LIVE, "a"), (TRIED, "b")))
+    word = told("r1", label="b").model_copy(update={"label": None})
+    hashed: tuple[LiveRecord, ...] = (asked("r1", served, copied), word)
+    assert of_shadow(ledger(folder, *hashed), trial()).differences == (1.0,)
+    assert of_shadow(ledger(folder, *hashed), trial(task=task("Contains"))).differences == ()
+
+
+def test_other_tasks_other_shadows_and_what_came_before_the_trial_do_not_count(folder: Path) -> None:
+    records = ledger(
+        folder,
+        asked("r1", said(LIVE, "a"), said("dates-cccccccccccc", "b")),
+        asked("r2", said(LIVE, "a"), said(TRIED, "b"), task="cron"),
+        asked("r3", said(LIVE, "a"), said(TRIED, "b"), at=-1.0),
+        asked("r4", said(LIVE, "a")),
+        *(told(name, label="b") for name in ("r1", "r2", "r3", "r4")),
+    )
+    assert of_shadow(records, trial()) == of_shadow(ledger(folder / "none"), trial())
+
+
+def test_whoever_asks_again_counts_once_unless_each_request_shall_count(folder: Path) -> None:
+    records = ledger(
+        folder,
+        asked("r1", said(LIVE, "b"), said(TRIED, "b"), asker="a" * 16),
+        asked("r2", said(LIVE, "a"), said(TRIED, "b"), asker="a" * 16),
+        *(told(name, label="b", at=at) for name, at in (("r1", 3.0), ("r2", 4.0))),
+    )
+    assert of_shadow(records, trial()).differences == (0.0,)
+    assert of_shadow(records, trial(unit_is_request=True)).differences == (0.0, 1.0)
+
+
+def test_what_the_client_did_wrong_is_nobodys_failure(folder: Path) -> None:
+    bad = said(TRIED, None, "HTTP 400")
+    records = ledger(folder, asked("r1", bad, arm=Arm.CANARY), asked("r2", said(LIVE, "a"), bad))
+    assert of_canary(records, trial()).answered == 0
+    assert of_shadow(records, trial()).answered == 0
+
+
+def test_each_answer_of_a_canary_is_held_beside_those_of_the_others_since_the_one_before(
+    folder: Path,
+) -> None:
+    ours = {"arm": Arm.CANARY}
+    records = ledger(
+        folder,
+        asked("l1", said(LIVE, "good")),
+        asked("l2", said(LIVE, "bad")),
+        asked("c1", said(TRIED, "good"), **ours),  # type: ignore[arg-type]  # one keyword
+        asked("c2", said(TRIED, "bad", seconds=3.0), **ours),  # type: ignore[arg-type]  # the same
+        asked("l3", said(LIVE, "good")),
+        *(
+            told(name, score=score, at=at)
+            for name, score, at in (
+                ("l1", 1.0, 10.0),
+                ("l2", 0.0, 20.0),
+                ("c1", 1.0, 30.0),
+                ("c2", 0.0, 110.0),
+                ("l3", 1.0, 120.0),
+            )
+        ),
+    )
+    found = of_canary(records, trial())
+    assert found.differences == (0.5, -1.0)
+    assert (found.in_step, found.answered, found.failed, found.late) == (1, 2, 0, 1)
+
+
+def test_an_answer_that_failed_counts_without_a_word_from_anybody(folder: Path) -> None:
+    records = ledger(
+        folder,
+        asked("c1", said(TRIED, None, "HTTP 500"), arm=Arm.CANARY, at=1.0),
+        asked("l1", said(LIVE, "good"), at=2.0),
+        told("l1", score=1.0, at=3.0),
+    )
+    found = of_canary(records, trial())
+    assert (found.differences, found.answered, found.failed) == ((-1.0,), 1, 1)
+
+
+def test_before_anything_is_live_a_canary_is_held_beside_the_generalist(folder: Path) -> None:
+    records = ledger(
+        folder,
+        asked("g1", said("generalist", "bad"), arm=Arm.GENERALIST),
+        asked("c1", said(TRIED, "good"), arm=Arm.CANARY),
+        told("g1", label="good", at=3.0),
+        told("c1", label="good", at=4.0),
+    )
+    assert of_canary(records, trial()).differences == (1.0,)
+
+
+def test_the_first_word_on_a_request_counts(folder: Path) -> None:
+    records = ledger(
+        folder,
+        asked("r1", said(LIVE, "a"), said(TRIED, "b")),
+        told("r1", label="b", at=3.0),
+        told("r1", label="a", at=4.0),
+    )
+    assert of_shadow(records, trial()).differences == (1.0,)
+
+
+def test_a_line_that_cannot_be_read_costs_that_line_only(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = folder / "live-20260301T120000-000001-g.jsonl"
+    path.write_bytes(b"nonsense\n" + write_line(asked("r1", said(LIVE, "a"), said(TRIED, "b"))))
+    found = LiveLedger(LiveFiles(folder))
+    found.read()
+    assert of_shadow(found, trial()).answered == 1
+    assert "a record cannot be read" in caplog.text
+
+
+def test_a_place_has_one_ledger(folder: Path) -> None:
+    ledgers = LiveLedgers()
+    assert ledgers.at(f"file://{folder}") is ledgers.at(f"file://{folder}")
