@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from modelecology.api.routing import routes_name
 from testbed.places import REPOSITORY
 
 from .helm import NAMESPACE, OPERATOR, POPULATION, Manifest, is_hook, of_kind, only, render
@@ -76,11 +77,36 @@ def test_without_the_aggregated_roles_a_namespaced_release_has_nothing_of_the_cl
 
 
 @pytest.mark.parametrize("mode", POPULATION_MODES)
-def test_a_population_grants_nothing_and_its_pods_have_no_credentials(mode: str) -> None:
+def test_a_population_grants_its_gateway_one_right_and_no_other_pod_has_credentials(mode: str) -> None:
     objects = render(POPULATION, POPULATION_MODES[mode])
-    assert _granting(objects) == []
+    gateways = of_kind(objects, "Deployment")
+    assert len(gateways) == int("gateway" in POPULATION_MODES[mode])
+    assert len(_granting(objects)) == len(of_kind(objects, "RoleBinding", "ServiceAccount")) / 2
+    assert len(_granting(objects)) == len(gateways)
     for workload in of_kind(objects, "StatefulSet", "Job"):
         assert workload["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_gateways_one_right_is_to_watch_its_own_table() -> None:
+    objects = render(POPULATION, {"gateway": {"create": True}})
+    (rule,) = only(objects, "Role")["rules"]
+    assert rule == {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "resourceNames": [routes_name(only(objects, "Population")["metadata"]["name"])],
+        "verbs": ["watch"],
+    }
+    account = only(objects, "ServiceAccount")
+    binding = only(objects, "RoleBinding")
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    # Whoever else runs as this account has to ask for its token.
+    assert account["automountServiceAccountToken"] is False
+    assert pod["automountServiceAccountToken"] is True
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": NAMESPACE}
+    ]
+    assert binding["roleRef"]["name"] == only(objects, "Role")["metadata"]["name"]
 
 
 def test_what_is_mounted_for_the_operator_is_no_more_than_the_keys_that_were_named() -> None:

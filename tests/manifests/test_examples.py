@@ -15,12 +15,14 @@ from modelecology.kube.cluster import POPULATION, SPECIALIST, ApiCluster
 from modelecology.reconcile.finalizer import FINALIZER
 from testbed.cluster import Cluster
 from tests.charts.accepted import as_list, try_objects, try_pods
-from tests.charts.helm import of_kind, only, pod_templates
+from tests.charts.helm import POPULATION as POPULATION_CHART
+from tests.charts.helm import of_kind, only, pod_templates, render
 
 from .kustomize import MANIFESTS, Manifest, build, build_in
+from .test_overlays import bare
 
 EXAMPLES = MANIFESTS / "examples"
-POPULATIONS = ["cpu", "gpu", "queue"]
+POPULATIONS = ["cpu", "gateway", "gpu", "queue"]
 EVERY = pytest.mark.parametrize("name", ["operator", *POPULATIONS])
 EACH = pytest.mark.parametrize("name", POPULATIONS)
 
@@ -69,8 +71,8 @@ def test_all_mount_the_store_where_the_population_says(control_plane: Cluster, n
     spec = only(objects, "Population")["spec"]
     place = spec["store"]["uri"].removeprefix("file://")
     operator = pod_templates(build(control_plane, EXAMPLES / "operator"))
-    (engine,) = pod_templates(objects).values()
-    pods = [*operator.values(), engine, spec["jobs"]["kubeRay"]["podTemplate"]]
+    engines = [pod for name, pod in pod_templates(objects).items() if name.endswith("/desk-engine")]
+    pods = [*operator.values(), *engines, spec["jobs"]["kubeRay"]["podTemplate"]]
     assert [_store_mount(pod) for pod in pods] == [place] * 3
     assert {v["persistentVolumeClaim"]["claimName"] for pod in pods for v in _claims(pod)} == {"store"}
 
@@ -91,7 +93,9 @@ def test_the_endpoint_names_an_engine_that_has_the_capacity_and_the_token(
 ) -> None:
     objects = build(control_plane, EXAMPLES / name)
     serving = only(objects, "Population")["spec"]["serving"]
-    (engine,) = of_kind(objects, "StatefulSet", "Deployment")
+    (engine,) = (
+        o for o in of_kind(objects, "StatefulSet", "Deployment") if o["metadata"]["name"] == "desk-engine"
+    )
     meta, spec = engine["metadata"], engine["spec"]
     services = {each["metadata"]["name"]: each["spec"] for each in of_kind(objects, "Service")}
     (endpoint,) = serving["endpoints"]
@@ -105,6 +109,33 @@ def test_the_endpoint_names_an_engine_that_has_the_capacity_and_the_token(
     assert f"--max-loras={serving['capacity']['adapters']}" in container["args"]
     assert f"--max-lora-rank={serving['capacity']['maxRank']}" in container["args"]
     assert f'"{serving["tokenSecretRef"]["name"]}"' in json.dumps(spec["template"])
+
+
+def test_the_gateways_of_the_example_are_those_that_the_chart_makes(control_plane: Cluster) -> None:
+    objects = build(control_plane, EXAMPLES / "gateway")
+    values = {"gateway": {"create": True}, "store": {"volume": {"claim": "store"}}}
+    charts = render(POPULATION_CHART, values, namespace="desk")
+    names = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
+    rights = ("ServiceAccount", "Role", "RoleBinding")
+    found, made = (
+        {
+            o["kind"]: bare(o)
+            for o in of_kind(each, *names, *rights)
+            if o["metadata"]["name"] == "desk-gateway"
+        }
+        for each in (objects, charts)
+    )
+    assert found.keys() == {*names, *rights}
+    for kind, manifest in found.items():
+        # The chart labels its objects as its own; what selects pods is the same.
+        assert manifest == {**made[kind], "metadata": manifest["metadata"]}, kind
+    serving = only(objects, "Population")["spec"]["serving"]
+    assert serving["gateway"] == only(charts, "Population")["spec"]["serving"]["gateway"]
+
+
+def test_the_operator_of_the_examples_may_keep_routing_tables(control_plane: Cluster) -> None:
+    rules = only(build(control_plane, EXAMPLES / "operator"), "Role")["rules"]
+    assert {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]} in rules
 
 
 def test_the_operator_is_given_the_token_that_the_population_names(control_plane: Cluster) -> None:

@@ -24,7 +24,7 @@ def _key(manifest: Manifest) -> tuple[str, str, str]:
     return manifest["kind"], meta.get("namespace", ""), meta["name"]
 
 
-def _bare(manifest: Manifest) -> Manifest:
+def bare(manifest: Manifest) -> Manifest:
     """Take away what only Helm writes."""
     found = copy.deepcopy(manifest)
     for meta in _metadata(found):
@@ -45,7 +45,7 @@ def _metadata(value: Any) -> list[dict[str, Any]]:
 
 
 def _by_key(objects: list[Manifest]) -> dict[tuple[str, str, str], Manifest]:
-    return {_key(each): _bare(each) for each in objects}
+    return {_key(each): bare(each) for each in objects}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: engine
 {{- end }}
 
+{{- define "population.gatewaySelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: gateway
+{{- end }}
+
+{{/* Directory of the gateway's records; empty where it keeps none. */}}
+{{- define "population.recordsPath" -}}
+{{- with .Values.gateway.records }}
+{{- if eq .place "Store" }}{{ printf "%s/%s" (include "population.storePath" $) .folder }}
+{{- else if eq .place "Pod" }}/var/lib/modelecology/records
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "population.labels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
