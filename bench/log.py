@@ -103,7 +103,7 @@ def verified(stored: StoredLog, count: int) -> tuple[float, float]:
     """Verify the whole log, as kubectl ecology log verify does; gives its seconds, and those of the CPU."""
     start, began = time.perf_counter(), time.process_time()
     contents = stored.contents()
-    copy = Copy(stored.sealed(contents), contents.entries, stored.line)
+    copy = Copy(stored.sealed(contents), contents.entries, stored.line, UID)
     whole = verify(None, copy, (), frozenset((DIGEST,)))
     seconds, cpu = time.perf_counter() - start, time.process_time() - began
     if whole.decisions != count:

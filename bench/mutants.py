@@ -30,6 +30,9 @@ MODULES = {
     "invariants": ("invariants", "findings"),
     "portfolio": ("portfolio", "unviable"),
     "lifecycle": ("lifecycle", "diagram"),
+    "judgement": ("judgement", "evaluating", "exhaustion", "broken_judges"),
+    "trial": ("trial", "courses"),
+    "looks": ("looks", "lives", "judgement"),
 }
 # A mutant that only the hundredth example of a property meets would be found by luck.
 FEW_EXAMPLES = ("deadline=None", "deadline=None, max_examples=20")

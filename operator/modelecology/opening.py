@@ -1,4 +1,4 @@
-"""Opens what a population names: runner, engines and store, with what the mounted Secrets hold."""
+"""Opens what a population names, with what mounted Secrets hold: runner, engines, store; and a log's key."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from modelecology.api.population import Population
 from modelecology.api.quantities import SecretKeyRef
 from modelecology.engines.port import Engine
 from modelecology.engines.vllm import VllmEngine
+from modelecology.governance.segments import Sign
 from modelecology.jobs.kuberay import KubeRayRunner
 from modelecology.jobs.port import JobRunner
 from modelecology.jobs.ray_entry import store_variables
@@ -18,6 +19,7 @@ from modelecology.options import Options
 from modelecology.reconcile.lines import Runners
 from modelecology.reconcile.runtime import Engines, Stores
 from modelecology.store import ArtifactStore, S3Access
+from modelecology.store.signing import signer
 
 
 def runners(options: Options) -> Runners:
@@ -58,6 +60,11 @@ def stores(options: Options) -> Stores:
         return ArtifactStore.open(store.uri, S3Access(store.s3.endpoint, store.s3.region, credentials))
 
     return open_store
+
+
+def log_signer(options: Options) -> Sign | None:
+    """Sign what is sealed of decision logs, where the options name a key's file. Raises KeyUnusable."""
+    return signer(options.log_key_file) if options.log_key_file is not None else None
 
 
 def _token(options: Options, population: Population, key: SecretKeyRef | None) -> Callable[[], str] | None:

@@ -24,6 +24,7 @@ class Options:
     health_host: str
     health_port: int
     secrets: Path
+    log_key_file: Path | None
     job_python: str
     job_image: str | None
     job_code: str | None
@@ -31,6 +32,10 @@ class Options:
     json_logs: bool
     watchdog_seconds: float
     release_finalizers: bool
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def parse(arguments: list[str] | None = None) -> Options:
@@ -51,6 +56,12 @@ def parse(arguments: list[str] | None = None) -> Options:
         type=Path,
         default=Path(env("MODELECOLOGY_SECRETS", "/var/run/secrets/modelecology")),
         help="directory where Secrets are mounted, as NAMESPACE/NAME/KEY",
+    )
+    parser.add_argument(
+        "--log-key-file",
+        type=_path,
+        default=env("MODELECOLOGY_LOG_KEY_FILE", ""),
+        help="Ed25519 private key in PEM that signs what is sealed of decision logs; without it nothing is",
     )
     parser.add_argument(
         "--job-python", default=env("MODELECOLOGY_JOB_PYTHON", "python"), help="Python where the jobs run"
@@ -85,6 +96,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         health_host=found.health_host,
         health_port=found.health_port,
         secrets=found.secrets,
+        log_key_file=found.log_key_file,
         job_python=found.job_python,
         job_image=found.job_image,
         job_code=found.job_code,

@@ -12,16 +12,30 @@ from typing import Annotated
 import typer
 from rich.console import Group, RenderableType
 
+from modelecology.api.population import Population
+from modelecology.governance.log import Entry, LogBroken
+
 from .access import Access
 from .acts import add_acts
 from .ask import answer_record, ask, render_route
 from .explain import choose, render_explanation
 from .follow import follow_in_lines, follow_on_terminal
 from .isolate import quarantine
-from .ledger import By, Form, ledger_csv, ledger_record, render_ledger, sheet_of, window_of
+from .ledger import (
+    By,
+    Form,
+    Sheet,
+    ledger_csv,
+    ledger_record,
+    reaches_back,
+    render_ledger,
+    sheet_of,
+    window_of,
+)
 from .lint import LintResult, lint
 from .lint.report import render_lint, result_record
 from .log import app as log_app
+from .offline import Offline
 from .options import (
     Context,
     Hints,
@@ -34,7 +48,7 @@ from .options import (
     open_session,
     settings,
 )
-from .port import Cluster, NotFoundError, Snapshot
+from .port import CliError, Cluster, NotFoundError, Snapshot
 from .records import explanation_record, population_record, status_record, write
 from .replaying import show_replay
 from .rows import awaits_approval, retirement_proposed
@@ -225,6 +239,7 @@ def ledger_command(
     name: Annotated[str | None, typer.Argument(help="Only this Specialist.")] = None,
     by: Annotated[By, typer.Option("--by", help="What is summed.")] = By.SPECIALIST,
     window: Annotated[str | None, typer.Option("--window", help="Only the last while, such as 168h.")] = None,
+    store: StoreUri = None,
     output: Annotated[Form, typer.Option("--output", "-o", help="How the result is written.")] = Form.TABLE,
     namespace: Namespace = None,
     context: Context = None,
@@ -239,7 +254,7 @@ def ledger_command(
     if name is not None:
         home = session.cluster.specialist(name).spec.population_ref.name
         populations = tuple(p for p in populations if p.metadata.name == home)
-    sheets = [sheet_of(p, session.cluster.log(p), by, name=name, start=start) for p in populations]
+    sheets = [_sheet(session, p, by, name, start, store) for p in populations]
     if output is Form.CSV:
         session.screen.text(ledger_csv(sheets))
     elif output is Form.JSON:
@@ -250,6 +265,25 @@ def ledger_command(
     else:
         session.screen.show(render_ledger(sheets, by))
         session.screen.hint("Next: kubectl ecology ledger NAME --by action, or -o csv for a spreadsheet.")
+
+
+def _sheet(
+    session: Session,
+    population: Population,
+    by: By,
+    name: str | None,
+    start: datetime | None,
+    store: str | None,
+) -> Sheet:
+    decisions, older = session.cluster.log(population), list[Entry]()
+    if reaches_back(decisions, start):
+        try:
+            offline = Offline.open(population, store)
+            older = offline.older(population.metadata.log_uid, decisions[0].spec.sequence)
+        except LogBroken as error:
+            remedy = f"Look with: kubectl ecology log verify {population.metadata.name}"
+            raise CliError(f"The store's log cannot be used: {error}.", remedy) from error
+    return sheet_of(population, decisions, by, name=name, start=start, older=older)
 
 
 add_acts(app, _clock)

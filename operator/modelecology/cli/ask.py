@@ -56,7 +56,10 @@ class _Refused(_Edge):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, and what the gateway says of it; `table` is the beginning of its digest."""
+    """An answer, and what the gateway says of it; `table` is the beginning of its digest.
+
+    `rule` is the place in the table of the rule that chose the task, where the population was asked.
+    """
 
     text: str
     route: str
@@ -64,6 +67,8 @@ class Answer:
     fallback: bool
     table: str
     request_id: str
+    task: str | None = None
+    rule: str | None = None
 
 
 def ask(gateway: str, model: str, prompt: str, token_file: Path | None = None) -> Answer:
@@ -96,14 +101,18 @@ def ask(gateway: str, model: str, prompt: str, token_file: Path | None = None) -
         fallback=headers.get("x-modelecology-fallback") == "true",
         table=headers.get("x-modelecology-table", ""),
         request_id=headers.get("x-request-id", ""),
+        task=headers.get("x-modelecology-task"),
+        rule=headers.get("x-modelecology-rule"),
     )
 
 
 def render_route(answer: Answer) -> str:
     """Say who answered, and why, in a line."""
     instead = ", as the fallback" if answer.fallback else ""
+    by = f", by {answer.rule}" if answer.rule is not None else ""
+    task = f"; task {answer.task}{by}" if answer.task is not None else ""
     return (
-        f"{answer.route}{instead}: {because(answer.reason)}; "
+        f"{answer.route}{instead}: {because(answer.reason)}{task}; "
         f"table {answer.table}, request {answer.request_id}"
     )
 
@@ -120,6 +129,8 @@ def answer_record(answer: Answer) -> dict[str, object]:
         "route": answer.route,
         "reason": answer.reason,
         "fallback": answer.fallback,
+        "task": answer.task,
+        "rule": answer.rule,
         "table": answer.table,
         "requestId": answer.request_id,
     }

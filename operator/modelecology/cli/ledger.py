@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -97,12 +97,14 @@ def sheet_of(
     *,
     name: str | None = None,
     start: datetime | None = None,
+    older: Iterable[Entry] = (),
 ) -> Sheet:
     """Sum a population's log, or the part of it since a moment, perhaps of one specialist alone.
 
-    Without `start` the lines sum to the totals of the status, up to the hour that it names.
+    `older` are those that are no objects any more. Without `start` the lines sum to the totals of the
+    status, up to the hour that it names.
     """
-    log = sorted((entry(decision) for decision in decisions), key=lambda e: e.sequence)
+    log = sorted((*older, *(entry(decision) for decision in decisions)), key=lambda e: e.sequence)
     lines = _Lines({e.subject.specialist: e.subject.uid for e in log}, by, name)
     book = Book()
     for each in log:
@@ -120,6 +122,14 @@ def sheet_of(
         rows += _own(population, log, start)
         rows += _sealed(population, log, rows) if start is None else []
     return Sheet(population.metadata.name, tuple(rows), until)
+
+
+def reaches_back(decisions: Sequence[Decision], start: datetime | None) -> bool:
+    """Say whether a window begins among decisions that are no objects any more."""
+    if start is None or not decisions:
+        return False
+    oldest = decisions[0].spec
+    return oldest.sequence > 1 and oldest.time > start
 
 
 class _Lines:

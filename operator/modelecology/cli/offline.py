@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 
 from modelecology.api.population import Population
-from modelecology.governance.log import LogBroken
+from modelecology.governance.chain import entry_of_line
+from modelecology.governance.log import Entry, LogBroken
 from modelecology.governance.plain import Unreadable
+from modelecology.governance.segments import Keys
 from modelecology.governance.situations import Inputs, inputs_of
 from modelecology.governance.verify import Copy
-from modelecology.store import ArtifactCorrupt, ArtifactMissing, ArtifactStore, S3Access, StoreError
+from modelecology.store import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    ArtifactStore,
+    KeyUnusable,
+    S3Access,
+    StoreError,
+)
 from modelecology.store.logs import StoredLog, Whose, stored_logs
 
 from .port import CliError
@@ -58,18 +69,34 @@ class Offline:
         """Open the copy of a log."""
         return StoredLog(self._store.files, uid)
 
+    def older(self, uid: str, sequence: int) -> list[Entry]:
+        """Read the decisions before one. Raises LogBroken, CliError."""
+        with reading():
+            lines = islice(self.log(uid).lines(), sequence - 1)
+            return [entry_of_line(line, "a decision of the store") for line in lines]
+
     def copy(self, uid: str) -> Copy:
         """Give what the store keeps of a log, to be verified. Raises CliError."""
         log = self.log(uid)
         with _told():
             contents = log.contents()
-        return Copy(log.sealed(contents), contents.entries, log.line)
+        return Copy(log.sealed(contents), contents.entries, log.line, uid)
 
     def logs_of(self, namespace: str, population: str) -> tuple[Whose, ...]:
         """List the logs of populations of a name. Raises CliError."""
         with _told():
             found = stored_logs(self._store.files)
         return tuple(w for w in found if (w.namespace, w.population) == (namespace, population))
+
+
+def keys_in(files: Iterable[Path]) -> Keys | None:
+    """Read public keys; None where no file is named. Raises CliError."""
+    from modelecology.store.signing import public_keys  # only here: it takes longer than most commands
+
+    try:
+        return public_keys(files) or None
+    except KeyUnusable as error:
+        raise CliError(str(error), "Make one with: openssl pkey -in PRIVATE.pem -pubout") from error
 
 
 @contextmanager

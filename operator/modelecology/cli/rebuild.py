@@ -13,6 +13,7 @@ from modelecology.api.population import Population
 from modelecology.api.reasons import Reason
 from modelecology.governance.chain import entry_of_line, line_of
 from modelecology.governance.log import Entry, SpecialistRecord, fold
+from modelecology.governance.segments import Keys
 from modelecology.governance.verify import verify
 
 from .offline import Offline
@@ -30,9 +31,12 @@ class Rebuilding:
         self._offline = offline
         self._uid = self._chosen(uid)
 
-    def run(self, *, drop_missing: bool) -> str:
-        """Do it, and say what was done. Raises LogBroken, CliError."""
-        verify(None, self._offline.copy(self._uid))
+    def run(self, *, drop_missing: bool, keys: Keys | None = None) -> str:
+        """Do it, and say what was done; `keys` must have signed what is sealed.
+
+        Raises LogBroken, CliError.
+        """
+        verify(None, self._offline.copy(self._uid), keys=keys)
         log = self._offline.log(self._uid)
         contents = log.contents()
         entries = [entry_of_line(line, "a decision of the store") for line in log.lines(0, contents)]

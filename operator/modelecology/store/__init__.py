@@ -6,6 +6,7 @@ from modelecology.store.digests import directory_digest, file_digest
 from modelecology.store.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
+    KeyUnusable,
     PlaceNotFound,
     StoreError,
     StoreFormatUnknown,
@@ -34,6 +35,7 @@ __all__ = [
     "Attempt",
     "Commit",
     "Cost",
+    "KeyUnusable",
     "Manifest",
     "PlaceNotFound",
     "Places",

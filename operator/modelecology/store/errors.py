@@ -7,6 +7,7 @@ StoreError
 +-- ArtifactMissing      no committed artifact of this key
 +-- ArtifactCorrupt      bytes differ from what was committed
 +-- PlaceNotFound        a data, base or artifact uri leads nowhere or where it must not
++-- KeyUnusable          a file that is to hold a key of the log holds none; retry after it does
 """
 
 from __future__ import annotations
@@ -59,3 +60,9 @@ class PlaceNotFound(StoreError):
     """A uri leads to nothing, or to something that may not be read."""
 
     reason = Reason.DATA_NOT_FOUND
+
+
+class KeyUnusable(StoreError):
+    """A file that is to hold a key is missing, or holds none that can be used."""
+
+    retry = True
