@@ -21,7 +21,8 @@ from testbed.node import NodeCluster
 from testbed.places import REPOSITORY, Progress, say
 
 STORE_PATH = "/var/lib/modelecology/store"
-ENGINE_SECRET = "engine-token"
+ENGINE_SECRET, GATEWAY_SECRET = "engine-token", "gateway-token"
+RECORDS = "live"  # folder of the store in which gateways write
 OPERATOR_RELEASE = "modelecology"
 POPULATION_RELEASE = "desk"
 CLAIM = f"{POPULATION_RELEASE}-store"
@@ -89,18 +90,31 @@ class Installation:
         self.namespace = namespace
         self.store = store
         self._images = images
-        self._token = secrets.token_urlsafe(32)
+        self._token, self._gateway_token = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
 
     @property
     def service(self) -> str:
         """The address of the engines' Service, as this machine reaches it."""
-        wanted = ("service", f"{POPULATION_RELEASE}-engine", "--output=jsonpath={.spec.clusterIP}")
-        return f"http://{self.kubectl('get', *wanted)}:8000"
+        return f"http://{self._address('engine')}:8000"
+
+    @property
+    def gateway(self) -> str:
+        """The address of the gateways' Service, as this machine reaches it. Raises KubectlFailed."""
+        return f"http://{self._address('gateway')}:8080"
+
+    def _address(self, part: str) -> str:
+        wanted = ("service", f"{POPULATION_RELEASE}-{part}", "--output=jsonpath={.spec.clusterIP}")
+        return self.kubectl("get", *wanted)
 
     @property
     def token(self) -> str:
         """What the engines ask for."""
         return self._token
+
+    @property
+    def gateway_token(self) -> str:
+        """What the gateways ask for."""
+        return self._gateway_token
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 120.0) -> str:
         """Run kubectl in the namespace. Raises KubectlFailed."""
@@ -114,7 +128,9 @@ class Installation:
         return found
 
     def prepare(self) -> None:
-        """Make the volume and the engines' token."""
+        """Make the volume, and the tokens of engines and gateways."""
+        # A volume of the node's own gives folders that are made for a mount to root alone.
+        (self.store / RECORDS).mkdir(exist_ok=True)
         own_all(self.store)
         claim = {"name": CLAIM, "namespace": self.namespace}
         volume = {
@@ -129,14 +145,18 @@ class Installation:
                 "claimRef": claim,
             },
         }
-        secret = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": ENGINE_SECRET},
-            "stringData": {"token": self._token},
-        }
-        self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(volume))
-        self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(secret))
+        tokens = {ENGINE_SECRET: self._token, GATEWAY_SECRET: self._gateway_token}
+        made: list[Values] = [
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name},
+                "stringData": {"token": token},
+            }
+            for name, token in tokens.items()
+        ]
+        for each in (volume, *made):
+            self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(each))
 
     def install_operator(self, values: Values | None = None) -> None:
         """Install the operator's chart, or upgrade it; its pod waits for the population's volume."""
@@ -166,9 +186,13 @@ class Installation:
         mount = {"name": "store", "mountPath": STORE_PATH}
         head = {"name": "ray-head", "resources": resources, "volumeMounts": [mount]}
         jobs = {"podSpec": {"containers": [head]}, **values.get("jobs", {})}
-        self._upgrade(
-            POPULATION_RELEASE, "modelecology-population", {**values, "engine": engine, "jobs": jobs}
-        )
+        gateway = {
+            "image": self._images["serving"].values,
+            "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}},
+            **values.get("gateway", {}),
+        }
+        ours = {"engine": engine, "gateway": gateway, "jobs": jobs}
+        self._upgrade(POPULATION_RELEASE, "modelecology-population", {**values, **ours})
 
     def wait_rolled_out(self, seconds: float = 300.0) -> None:
         """Wait until operator and engine run."""

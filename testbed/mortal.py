@@ -1,7 +1,8 @@
 """An API client that kills its own process with SIGKILL before, or after, each of its writes, once each.
 
 What was died of lies in a file, a line each, so a successor gets one write further. Writes that differ in
-nothing but times, sums and digests are the same write: else it would never end.
+nothing but times, sums and digests are the same write: else it would never end. Where a file of that name
+with .only behind it exists, only writes that begin like one of its lines are died of.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class MortalCluster(ApiCluster):
         super().__init__(api)
         self._moment = moment
         self._deaths = deaths
+        self._only = only(deaths)
 
     @classmethod
     async def reach(cls, told: str) -> MortalCluster:
@@ -64,6 +66,8 @@ class MortalCluster(ApiCluster):
     def _die(self, moment: Moment, what: str) -> None:
         if moment is not self._moment or what in deaths(self._deaths):
             return
+        if self._only is not None and not what.startswith(self._only):
+            return
         with self._deaths.open("a", encoding="utf-8") as file:
             file.write(what + "\n")
         os.kill(os.getpid(), signal.SIGKILL)
@@ -72,6 +76,12 @@ class MortalCluster(ApiCluster):
 def deaths(file: Path) -> list[str]:
     """List what was died of, in order."""
     return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+
+def only(file: Path) -> tuple[str, ...] | None:
+    """Say how the writes begin that are died of; None where it is all of them."""
+    told = file.with_name(f"{file.name}.only")
+    return tuple(told.read_text(encoding="utf-8").splitlines()) if told.exists() else None
 
 
 def _created(kind: Kind, body: Body) -> str:

@@ -1,4 +1,4 @@
-"""All real parts of one population on this machine: control plane, Ray, engine, operator.
+"""All real parts of one population on this machine: control plane, Ray, engine, operator, and a gateway.
 
 The demo and the tests of the main job use it. Everything that was started ends with it, or is recorded when
 it is to stay.
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from types import TracebackType
 from typing import Self
 
@@ -21,10 +22,12 @@ from testbed.places import REPOSITORY, Progress, say
 from testbed.processes import Command, Process, free_ports, start
 from testbed.ray import RayCluster
 from testbed.ray_family import take_down as take_down_ray
+from testbed.rights import gateway_rights, operator_rights
 from testbed.runs import RecordedProcess, RunState, read_state, remove_run, write_state
 
 ENGINE_SECONDS = 180.0
 OPERATOR_SECONDS = 60.0
+GATEWAY_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
 RAY_SECRET = "ray-token"
 
@@ -39,6 +42,7 @@ class Parts:
     namespace: str = "default"
     engine_threads: int = 1
     dtype: str = "bfloat16"
+    population: str | None = None  # has a gateway, which keeps its records in the store
 
 
 class Stack:
@@ -52,13 +56,30 @@ class Stack:
         self.ray = RayCluster(detached=keep, progress=progress)
         self._engine: Process | None = None
         self._operator: Process | None = None
+        self._gateway: Process | None = None
         self._engine_port = 0
+        self._gateway_port = 0
         self.health_port = 0
 
     @property
     def engine(self) -> str:
         """Base address of the engine."""
         return f"http://127.0.0.1:{self._engine_port}"
+
+    @property
+    def gateway(self) -> str:
+        """Base address of the gateway."""
+        return f"http://127.0.0.1:{self._gateway_port}"
+
+    @property
+    def gateway_token(self) -> Path:
+        """The file with the token that the gateway asks for."""
+        return self.parts.directory / "secrets" / "gateway-token"
+
+    @property
+    def records(self) -> Path:
+        """Where the gateway writes down what it sees."""
+        return self.parts.store / "live"
 
     @property
     def ray_directory_note(self) -> Path:
@@ -90,6 +111,9 @@ class Stack:
             self._progress(f"the engine serves the generalist at {self.engine}")
             self.start_operator()
             self._progress(f"the operator watches namespace {self.parts.namespace}")
+            if self.parts.population is not None:
+                self.start_gateway(self.parts.population)
+                self._progress(f"the gateway answers at {self.gateway}, to those with its token")
         except BaseException:
             self.stop()
             raise
@@ -100,16 +124,16 @@ class Stack:
 
     def _record(self) -> None:
         """Write down what runs: should this process be killed, the next start finds it and ends it."""
-        found = [p for p in (self._engine, self._operator) if p is not None]
+        found = [p for p in (self._engine, self._operator, self._gateway) if p is not None]
         recorded = tuple(RecordedProcess(name=p.name, identity=p.identity) for p in found)
         write_state(self.parts.directory, RunState(endpoint=self.engine, processes=recorded))
 
     def stop(self) -> None:
         """End everything."""
-        for process in (self._operator, self._engine):
+        for process in (self._gateway, self._operator, self._engine):
             if process is not None:
                 process.stop(_GRACE_SECONDS)
-        self._operator = self._engine = None
+        self._gateway = self._operator = self._engine = None
         self.ray.stop()
         self.control_plane.stop()
 
@@ -138,7 +162,12 @@ class Stack:
 
     def start_operator(self) -> None:
         """Start the operator with the rights of its Role and nothing more. Raises StartFailed."""
-        kubeconfig = self._operator_rights()
+        kubeconfig = operator_rights(
+            self.control_plane,
+            self.parts.namespace,
+            self.parts.directory / "operator",
+            tables=self.parts.population is not None,
+        )
         secrets = self.parts.directory / "secrets"
         mounted = secrets / self.parts.namespace / RAY_SECRET
         mounted.mkdir(parents=True, exist_ok=True)
@@ -163,17 +192,33 @@ class Stack:
         if self._operator is not None:
             self._operator.kill()
 
-    def log(self, name: str) -> Path:
-        """The log of a part: engine or operator."""
-        return self.parts.directory / "logs" / f"{name}.log"
+    def start_gateway(self, population: str) -> None:
+        """Start a gateway, with the right to watch its table and no other. Raises StartFailed."""
+        if not self._gateway_port:
+            (self._gateway_port,) = free_ports(1)
+        if not self.gateway_token.exists():
+            write_private_text(self.gateway_token, token_urlsafe(32))
+        options = {
+            "population": population,
+            "namespace": self.parts.namespace,
+            "kubeconfig": str(gateway_rights(self.control_plane, self.parts.namespace, population)),
+            "host": "127.0.0.1",
+            "port": str(self._gateway_port),
+            "token-file": str(self.gateway_token),
+            "records-dir": str(self.records),
+            "mirror-concurrency": "1",  # the engine has one thread, and users go first
+        }
+        self._gateway = self._module("modelecology.serving.gateway", "gateway", options)
+        self._record()
+        self._gateway.wait_ready(lambda: answers(self._gateway_port, "/healthz"), GATEWAY_SECONDS)
 
-    def _operator_rights(self) -> Path:
-        namespace = self.parts.namespace
-        self.control_plane.kubectl(
-            "apply", "--server-side", f"--namespace={namespace}", "-k", str(REPOSITORY / "manifests/operator")
-        )
-        user = f"system:serviceaccount:{namespace}:modelecology-operator"
-        return self.control_plane.kubeconfig_for(user)
+    def gateway_has_table(self) -> bool:
+        """Say whether the gateway knows where requests go."""
+        return answers(self._gateway_port, "/readyz")
+
+    def log(self, name: str) -> Path:
+        """The log of a part: engine, operator or gateway."""
+        return self.parts.directory / "logs" / f"{name}.log"
 
     def _module(
         self, module: str, name: str, options: Mapping[str, str], environment: Mapping[str, str] | None = None

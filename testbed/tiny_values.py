@@ -53,3 +53,20 @@ def population(desk: TinyDesk, **specialists: Values) -> Values:
         "jobs": {"resources": {"cpu": "1"}, "deadline": "10m", "retries": 3},
         "engine": {"dtype": "float32"},
     }
+
+
+def with_users(values: Values) -> Values:
+    """Give the population gateways, and let users judge who is on trial; `code` is known by its word."""
+    policy = values["policy"]
+    shadow = {**policy["shadow"], "sample": 1.0, "live": {"minimumScored": 10}}
+    promotion = {"steps": [{"percent": 50, "minimumScored": 10}]}
+    specialists = dict(values["specialists"])
+    if "code" in specialists:
+        contract = {**specialists["code"]["contract"], "match": [{"keyword": "code"}]}
+        specialists["code"] = {**specialists["code"], "contract": contract}
+    return {
+        **values,
+        "specialists": specialists,
+        "policy": {**policy, "shadow": shadow, "promotion": promotion},
+        "gateway": {"create": True},
+    }

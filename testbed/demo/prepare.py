@@ -12,8 +12,13 @@ from modelecology.store import ArtifactStore, directory_digest
 from modelecology.workloads.prepare_base import bundled_gguf, prepare_base
 from testbed.places import REPOSITORY, Progress, cache_root
 from testbed.quickstart.files import quickstart_files
+from testbed.quickstart.live import live_files
 
 QUICKSTART = REPOSITORY / "manifests" / "quickstart"
+LIVE = QUICKSTART / "live"
+NEXT = LIVE / "dates-next.yaml"
+DATA = "desk"
+"""The folder of the store that holds the data."""
 
 
 class DigestDiffers(Exception):
@@ -54,9 +59,9 @@ def generalist(progress: Progress) -> Path:
 def store(root: Path, base: Path) -> None:
     """Make a store with the quickstart's data and the generalist in it."""
     ArtifactStore.create(f"file://{root}")
-    data = root / "desk"
+    data = root / DATA
     data.mkdir(parents=True, exist_ok=True)
-    for name, content in quickstart_files().items():
+    for name, content in {**quickstart_files(), **live_files()}.items():
         (data / name).write_bytes(content)
     target = root / "generalist"
     if target.exists():
@@ -70,18 +75,20 @@ def store(root: Path, base: Path) -> None:
             shutil.copy2(file, target / file.name)
 
 
-def overlay(folder: Path, store_root: Path, ray: str, engine: str) -> Path:
-    """Write a kustomization which puts this machine's addresses into the quickstart, and give its folder."""
+def overlay(folder: Path, store_root: Path, ray: str, engine: str, records: Path) -> Path:
+    """Write a kustomization of the quickstart with users, at this machine's addresses; its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     patch = [
         {"op": "replace", "path": "/spec/store/uri", "value": f"file://{store_root}"},
         {"op": "replace", "path": "/spec/jobs/ray/address", "value": ray},
         {"op": "replace", "path": "/spec/serving/endpoints", "value": [engine]},
+        {"op": "replace", "path": "/spec/serving/gateway/records", "value": f"file://{records}"},
     ]
     body = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [os.path.relpath(QUICKSTART, folder)],
+        "components": [os.path.relpath(LIVE, folder)],
         "patches": [{"target": {"kind": "Population", "name": "desk"}, "patch": yaml.safe_dump(patch)}],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.places import REPOSITORY
 
 DIRECTORY = REPOSITORY / ".demo"
+POPULATION = "desk"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where users come in: the gateway, the file of its token, and the folder of what they ask."""
+
+    gateway: str
+    token_file: Path
+    questions: Path
 
 
 class Stage(AbstractContextManager["Stage"], ABC):
@@ -40,6 +51,14 @@ class Stage(AbstractContextManager["Stage"], ABC):
     @abstractmethod
     def token(self) -> str | None:
         """What the engine asks for, if it asks."""
+
+    @property
+    def door(self) -> Door | None:
+        """Where users come in; None where there is no gateway."""
+        return None
+
+    def wait_for_door(self) -> None:
+        """Wait until the gateway knows where requests go. Raises StartFailed."""
 
     @property
     @abstractmethod
