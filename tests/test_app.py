@@ -79,3 +79,16 @@ def test_an_operator_that_does_not_know_the_code_of_its_jobs_does_not_start(
         main()
     assert ended.value.code == 1
     assert "Give --job-code" in capsys.readouterr().err
+
+
+def test_an_operator_whose_key_for_the_log_is_missing_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "key.pem"
+    monkeypatch.setattr(
+        sys, "argv", ["modelecology-operator", "--namespace", "a", "--log-key-file", str(file)]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert f"The key file {file} cannot be read" in capsys.readouterr().err

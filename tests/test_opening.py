@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from modelecology import opening
 from modelecology.api.population import Population
@@ -15,6 +17,7 @@ from modelecology.engines.port import EngineRefused
 from modelecology.jobs.kuberay import KubeRayRunner
 from modelecology.jobs.ray_jobs import RayJobsRunner
 from modelecology.options import Options, parse
+from modelecology.store import KeyUnusable
 from modelecology.store.local_files import LocalFiles
 from modelecology.store.object_files import ObjectFiles
 from tests.jobs.populations import population
@@ -28,6 +31,19 @@ def _on_ray(**ray: Any) -> Population:
     body = population().model_dump(mode="json", by_alias=True, exclude_unset=True)
     body["spec"]["jobs"] = {"runner": "RayJobs", "ray": {"address": "http://ray:8265", **ray}}
     return Population.model_validate(body)
+
+
+def test_the_log_is_signed_where_a_key_is_named_and_one_that_is_missing_is_told_at_once(
+    tmp_path: Path,
+) -> None:
+    assert opening.log_signer(_options(tmp_path)) is None
+    with pytest.raises(KeyUnusable, match="cannot be read"):
+        opening.log_signer(parse(["--log-key-file", str(tmp_path / "key.pem")]))
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(key)
+    sign = opening.log_signer(parse(["--log-key-file", str(tmp_path / "key.pem")]))
+    assert sign is not None
+    assert len(bytes.fromhex(sign(b"a").value)) == 64
 
 
 async def test_each_runner_is_opened_by_its_name(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,11 @@ def test_options_come_from_the_command_line_or_the_environment(monkeypatch: pyte
 def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELECOLOGY_JOB_IMAGE", "")
     monkeypatch.setenv("MODELECOLOGY_JOB_CODE", "")
-    assert (parse([]).job_image, parse([]).job_code) == (None, None)
+    monkeypatch.setenv("MODELECOLOGY_LOG_KEY_FILE", "")
+    assert (parse([]).job_image, parse([]).job_code, parse([]).log_key_file) == (None, None, None)
+    monkeypatch.setenv("MODELECOLOGY_LOG_KEY_FILE", "/a/key.pem")
+    assert parse([]).log_key_file == Path("/a/key.pem")
+    assert parse(["--log-key-file", "/b/key.pem"]).log_key_file == Path("/b/key.pem")
 
 
 def test_the_code_of_the_jobs_is_what_the_option_says(monkeypatch: pytest.MonkeyPatch) -> None:

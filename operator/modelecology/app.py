@@ -28,6 +28,7 @@ from modelecology.reconcile.queue import WorkQueue
 from modelecology.reconcile.release import release_all
 from modelecology.reconcile.runtime import Engines, Runtime
 from modelecology.reconcile.worker import seen, work
+from modelecology.store import KeyUnusable
 
 _LOG = logging.getLogger("modelecology")
 EXIT_DEAF = 70
@@ -64,9 +65,10 @@ class Watching:
 async def operate(options: Options, runners: Runners, engines: Engines, code: str | None = None) -> int:
     """Run the operator until it is told to stop, or until a part of it has died; gives the exit code.
 
-    `code` is the digest of the workloads' code; without it the options say. Raises CodeUnknown, KubeError.
+    `code` is the digest of the workloads' code; without it the options say. Raises CodeUnknown, KeyUnusable,
+    KubeError.
     """
-    code = code or code_of_jobs(options)
+    code, sign = code or code_of_jobs(options), opening.log_signer(options)
     # Each runner's watch may hold a thread while its bucket hangs, and each worker another.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(options.workers + _MOST_WATCHES))
     stop, ready = asyncio.Event(), asyncio.Event()
@@ -78,6 +80,7 @@ async def operate(options: Options, runners: Runners, engines: Engines, code: st
         open_runner=runners,
         open_engine=engines,
         open_store=opening.stores(options),
+        sign=sign,
         now=lambda: datetime.now(UTC),
         code=code,
     )
@@ -244,7 +247,7 @@ def main() -> None:
         if options.release_finalizers:
             sys.exit(asyncio.run(release(options)))
         sys.exit(asyncio.run(operate(options, opening.runners(options), opening.engines(options))))
-    except (KubeError, OSError, CodeUnknown) as error:
+    except (KubeError, OSError, CodeUnknown, KeyUnusable) as error:
         _LOG.error("the operator cannot start: %s", error)
         sys.exit(1)
 

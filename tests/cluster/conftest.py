@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import pytest
 
 from modelecology.store import ArtifactStore
 from testbed import tiny_values
+from testbed.asking import GatewayClient
 from testbed.installation import Image, Installation, fill, load_images
 from testbed.node import NodeCluster
 from testbed.tiny import TinyDesk, make_tiny_desk
+from testbed.traffic import Crowd, Question, Script, Traffic
 from testbed.waiting import holds_within
 
 PATIENCE_SECONDS = 600.0
@@ -90,6 +92,7 @@ class Installed:
         parts = [kubectl("get", "ecology,rayjobs,rayclusters,pods,pvc", "--output=wide")]
         parts.append(kubectl("get", "events", "--sort-by=.lastTimestamp")[-4000:])
         parts.append(kubectl("logs", "deployment/modelecology-operator", "--tail=60"))
+        parts.append(kubectl("get", "configmaps", "--output=yaml")[-4000:])
         return "\n".join(parts)
 
 
@@ -126,10 +129,22 @@ def installed(
     fill(store, tiny_values.files(tiny_desk))
     found = Installation(owned_node, namespace, store, images)
     found.prepare()
-    found.install_operator()
-    found.install_population(tiny_values.population(tiny_desk))
+    found.install_operator({"gateway": {"enabled": True}})
+    found.install_population(tiny_values.with_users(tiny_values.population(tiny_desk)))
     found.wait_rolled_out()
+    # They are ready once they have a table, which the operator writes.
+    found.kubectl("rollout", "status", "deployment/desk-gateway", "--timeout=120s", seconds=130.0)
     return Installed(found, tiny_desk)
+
+
+@pytest.fixture(scope="session")
+def users(installed: Installed) -> Iterator[Traffic]:
+    """Users who ask the population for codes through the gateways' Service, once they are given a pace."""
+    questions = [Question(f"code {number}", "zulu") for number in range(400, 900)]
+    client = GatewayClient(installed.installation.gateway, installed.installation.gateway_token)
+    with Traffic(client, Script([Crowd("desk", questions, 8)], 1)) as traffic:
+        yield traffic
+    client.close()
 
 
 def let_others_in(folder: Path) -> None:

@@ -24,7 +24,7 @@ NAMESPACE = "d"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CODE = "sha256:" + "c" * 64
 _KINDS = {"EvaluationSuite": SUITE, "Population": POPULATION, "Specialist": SPECIALIST}
-_MOST_LOOKS = 2000
+_MOST_LOOKS = 8000
 Object = dict[str, Any]
 
 

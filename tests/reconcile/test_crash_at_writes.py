@@ -1,8 +1,13 @@
-"""SIGKILL before and after every write of a whole life: the log ends as if nothing had happened."""
+"""SIGKILL before and after every write of a whole life: the log ends as if nothing had happened.
+
+Every write takes minutes, so that is a long test; a handful of them, which a seed chooses, is not.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import random
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -25,6 +30,8 @@ from .desk import Desk, Object, open_desk
 from .test_crash import end_state
 
 LONGEST_ACT = 300.0
+SEED = int(os.environ.get("MODELECOLOGY_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+DECISIONS, STATUSES = 3, 2  # of the handful
 LIFE = (
     Action.PROPOSE,
     Action.EVALUATE,
@@ -52,10 +59,14 @@ class Life:
 
 @dataclass
 class Play:
-    """One operator after another on a desk, until an act has come about; with `deaths` they are mortal."""
+    """One operator after another on a desk, until an act has come about; with `deaths` they are mortal.
+
+    With `every` they die of each write, and an act is not over before the last one was died of.
+    """
 
     desk: Desk
     deaths: Path | None = None
+    every: bool = True
 
     def act(
         self, begin: Callable[[Desk], None], comes_about: Callable[[Desk], bool], last_status: State
@@ -67,7 +78,7 @@ class Play:
 
         def is_over() -> bool:
             # An operator may be about to die of the very status by which the act is over.
-            died = self.deaths is None or self.died_of(last_status) > before
+            died = self.deaths is None or not self.every or self.died_of(last_status) > before
             return self._goes_on() and comes_about(self.desk) and died
 
         if not holds_within(is_over, LONGEST_ACT):
@@ -177,5 +188,24 @@ def test_a_life_that_is_cut_off_at_each_of_its_writes_is_the_life_that_is_not(
         f"Decision {number} {action}" for number, action in enumerate(LIFE, start=1)
     ]
     assert all(play.died_of(state) for state in STATES)
+    assert json.dumps(life.log, indent=1) == json.dumps(undisturbed.log, indent=1)
+    assert life == undisturbed
+
+
+def test_a_life_that_is_cut_off_at_a_handful_of_its_writes_is_the_life_that_is_not(
+    kinds: Cluster, nursery: Nursery, namespace: str, tmp_path: Path, undisturbed: Life
+) -> None:
+    print(f"MODELECOLOGY_CRASH_SEED={SEED} chooses the same writes again")
+    chance, file = random.Random(SEED), tmp_path / "deaths"
+    moment = chance.choice(tuple(Moment))
+    decisions = [f"Decision {number} {action}" for number, action in enumerate(LIFE, start=1)]
+    chosen = sorted(chance.sample(decisions, DECISIONS))
+    statuses = [f"Specialist dates status {state} " for state in chance.sample(STATES, STATUSES)]
+    Path(f"{file}.only").write_text("\n".join((*chosen, *statuses)) + "\n", encoding="utf-8")
+    with prepared(kinds, nursery, namespace, tmp_path, f"--mortal={moment}:{file}", "--workers=1") as desk:
+        life = whole_life(Play(desk, file, every=False))
+    writes = deaths(file)
+    print(f"killed {moment} each of {len(writes)} writes:", *writes, sep="\n")
+    assert [w for w in writes if w.startswith("Decision")] == chosen
     assert json.dumps(life.log, indent=1) == json.dumps(undisturbed.log, indent=1)
     assert life == undisturbed

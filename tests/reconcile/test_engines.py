@@ -16,7 +16,7 @@ from modelecology.reconcile.boards import (
     silent,
     unreachable,
 )
-from modelecology.reconcile.engines import TRIES, Resident, reconcile_engine
+from modelecology.reconcile.engines import PROVED_FOR, TRIES, Resident, reconcile_engine
 
 PATH = "/store/dates"
 NAME = "dates-aaaaaaaaaaaa"
@@ -190,7 +190,8 @@ async def test_a_long_look_stamps_each_of_its_steps(engine: EngineDouble) -> Non
     await reconcile_engine(engine, view, wanted, frozenset(wanted), tick)
     assert set(view.standing.values()) == {Standing.PROVED}
     assert board.stepped() == clock()
-    assert len(set(stamps)) == len(stamps) == 5
+    # The list, three loads with their proofs, two that are proved again after a later load, and the end.
+    assert len(set(stamps)) == len(stamps) == 7
 
 
 async def test_the_board_sums_up_what_all_engines_proved(engine: EngineDouble) -> None:
@@ -208,3 +209,68 @@ async def test_the_board_sums_up_what_all_engines_proved(engine: EngineDouble) -
     assert board.looked(where, endpoints)
     board.drop(where)
     assert not board.looked(where, endpoints)
+
+
+async def test_what_users_are_sent_here_for_is_loaded_only_when_they_are_not_sent_here_any_more(
+    engine: EngineDouble,
+) -> None:
+    view = EngineView()
+    await reconcile_engine(engine, view, WANTED, OURS, now)
+    engine.restart()
+    # They are, or it is not known: the operator has just started.
+    for routed in ({NAME}, None):
+        await reconcile_engine(engine, view, WANTED, OURS, now, routed)
+        assert view.standing == {}
+    assert engine.calls.count(("load", NAME)) == 1
+    await reconcile_engine(engine, view, WANTED, OURS, now, {"cron-bbbbbbbbbbbb"})
+    assert view.standing == {NAME: Standing.PROVED}
+
+
+def two(*lies: Lie) -> tuple[EngineDouble, dict[str, Resident]]:
+    """An engine and two adapters for it."""
+    paths = {NAME: PATH, OTHER: "/store/cron"}
+    probes = {
+        name: Fingerprint(tuple(Probe(q, distinct_voice(p, q), distinct_voice(None, q)) for q in "abc"))
+        for name, p in paths.items()
+    }
+    wanted = {name: Resident(name, path, probes[name]) for name, path in paths.items()}
+    return EngineDouble(exists=lambda _path: True, lies=lies), wanted
+
+
+async def test_a_load_is_followed_by_a_proof_of_all_others_in_the_same_look() -> None:
+    engine, wanted = two(Lie.EvictionCorrupts)
+    view = EngineView()
+    await reconcile_engine(engine, view, {NAME: wanted[NAME]}, OURS, now)
+    assert view.standing == {NAME: Standing.PROVED}
+    await reconcile_engine(engine, view, wanted, frozenset(wanted), now)
+    assert view.standing == {OTHER: Standing.PROVED}
+    assert NAME not in {card.id for card in await engine.models()}
+
+
+async def test_of_two_that_corrupt_each_other_one_is_given_up_and_the_other_stays() -> None:
+    engine, wanted = two(Lie.EvictionCorrupts)
+    view = EngineView()
+    for _ in range(20):
+        await reconcile_engine(engine, view, wanted, frozenset(wanted), now)
+    assert sorted(view.standing.values()) == [Standing.MISMATCHED, Standing.PROVED]
+    (kept,) = (name for name, standing in view.standing.items() if standing is Standing.PROVED)
+    assert await engine.chat(kept, "a", 8) == distinct_voice(wanted[kept].path, "a")
+    assert len([call for call in engine.calls if call[0] == "load"]) <= 2 * TRIES + 1
+
+
+async def test_what_was_proved_long_ago_is_proved_again_one_a_look_and_loaded_anew_if_it_fails() -> None:
+    engine, wanted = two()
+    view, clock = EngineView(), Clock()
+    await reconcile_engine(engine, view, wanted, frozenset(wanted), clock)
+    clock.seconds = PROVED_FOR.total_seconds() - 1
+    before = len(engine.calls)
+    await reconcile_engine(engine, view, wanted, frozenset(wanted), clock)
+    assert engine.calls[before:] == [("models", "")]
+    engine._noisy = {NAME, OTHER}
+    clock.seconds += 1
+    await reconcile_engine(engine, view, wanted, frozenset(wanted), clock)
+    assert len(view.standing) == 1
+    for _ in range(2):
+        await reconcile_engine(engine, view, wanted, frozenset(wanted), clock)
+    assert set(view.standing.values()) == {Standing.PROVED}
+    assert engine._noisy == set()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from modelecology.api.routing import RoutingTable, read_table
+from modelecology.api.routing import RouteReason, RoutingTable, read_table
 from modelecology.api.vocabulary import QUARANTINE_ANNOTATION
 from modelecology.engines.port import EngineUnreachable
 from modelecology.kube.cluster import POPULATION, SPECIALIST
@@ -16,6 +17,8 @@ from modelecology.kube.errors import ApiUnavailable
 from modelecology.reconcile.isolation import ISOLATION, reconcile_isolation
 from modelecology.reconcile.queue import WorkKey
 from modelecology.reconcile.routes import tend_routes
+from modelecology.serving.gateway.plan import Facts, plan
+from modelecology.serving.gateway.route import Route, route
 
 from .stage import NAMESPACE, Stage
 
@@ -228,3 +231,96 @@ async def test_it_goes_with_its_population(stage: Stage) -> None:
     await stage.settle(60.0)
     assert stage.cluster.get(CONFIG_MAP, NAMESPACE, NAME) is None
     assert Write("delete", "ConfigMap", NAME) not in stage.cluster.writes
+
+
+MATCH: list[Object] = [
+    {"keyword": "due date"},
+    {"regex": r"\b\d{1,2}\. (May|June)\b"},
+    {"metadata": {"key": "kind", "value": "calendar"}},
+    {"header": {"name": "X-Kind", "value": "calendar"}},
+]
+
+
+def matching(stage: Stage, name: str, task: str, *rules: Object) -> Object:
+    """A specialist whose contract says which requests are of its task."""
+    body: Object = stage.manifests.specialist(name, task, 0.6)
+    body["spec"]["contract"]["match"] = list(rules)
+    return body
+
+
+def asked(stage: Stage, text: str = "", **headers: str) -> Route:
+    """Route a request for the population as a gateway with this table does."""
+    return route(plan(table(stage)), Facts("desk", text, headers), "u")
+
+
+async def test_what_contracts_say_of_requests_routes_those_for_the_population(stage: Stage) -> None:
+    dates, cron = matching(stage, "dates", "dates", *MATCH), matching(stage, "late", "cron", *MATCH[:1])
+    await stage.apply(stage.manifests.suite(), desk(stage), dates, cron)
+    await stage.settle()
+    name = stage.status("dates")["live"]["servedName"]
+    assert [(rule.task, rule.by, rule.name) for rule in table(stage).rules] == [
+        ("dates", "Header", "X-Kind"),
+        ("dates", "Metadata", "kind"),
+        ("dates", "Regex", None),
+        ("dates", "Keyword", None),
+    ]
+    live = Route(name, RouteReason.LIVE, task="dates")
+    assert asked(stage, **{"x-kind": "calendar"}) == replace(live, rule="rules[0] Header")
+    assert asked(stage, "on 3. May") == replace(live, rule="rules[2] Regex")
+    assert asked(stage, "the DUE DATE?") == replace(live, rule="rules[3] Keyword")
+    assert asked(stage, "a date").reason is RouteReason.NO_RULE_MATCHED
+
+
+async def test_a_change_of_rules_alone_is_in_the_table_at_once_and_makes_no_new_revision(
+    stage: Stage,
+) -> None:
+    name = await served(stage)
+    decided, writes = await stage.actions("dates"), len(written(stage))
+    await stage.apply(matching(stage, "dates", "dates", *MATCH))
+    await stage.settle(1.0)
+    assert len(table(stage).rules) == len(MATCH)
+    await stage.settle(60.0)
+    assert stage.status("dates")["live"]["servedName"] == name
+    assert await stage.actions("dates") == decided
+    assert len(written(stage)) == writes + 1
+    await stage.apply(matching(stage, "dates", "dates"))
+    await stage.settle(1.0)
+    assert table(stage).rules == ()
+
+
+async def test_a_pattern_that_no_gateway_could_use_is_told_and_left_out_alone(stage: Stage) -> None:
+    await served(stage)
+    # The API server's RE2 takes it.
+    await stage.apply(matching(stage, "dates", "dates", {"keyword": "due"}, {"regex": r"\Qa.b\E"}))
+    await stage.settle()
+    assert [rule.value for rule in table(stage).rules] == ["due"]
+    (said,) = (c for c in stage.status("dates")["conditions"] if c["type"] == "MatchRefused")
+    assert (said["status"], said["reason"]) == ("True", "MatchPatternUnusable")
+    assert said["message"].startswith("spec.contract.match[1].regex: unrecognized escape sequence. ")
+    assert "Mend" in said["message"]
+    assert stage.state("dates") == "Live Serving"
+    await stage.apply(matching(stage, "dates", "dates", {"keyword": "due"}, {"regex": r"a\.b"}))
+    await stage.settle()
+    assert [rule.value for rule in table(stage).rules] == [r"a\.b", "due"]
+    assert "MatchRefused" not in [c["type"] for c in stage.status("dates")["conditions"]]
+
+
+async def test_one_that_its_owner_retires_claims_no_requests_any_more(stage: Stage) -> None:
+    await stage.apply(stage.manifests.suite(), desk(stage), matching(stage, "dates", "dates", *MATCH))
+    await stage.settle()
+    assert asked(stage, "due date").reason is RouteReason.LIVE
+    await stage.want("dates", "Retired")
+    assert table(stage).rules == ()
+    assert asked(stage, "due date").reason is RouteReason.NO_RULE_MATCHED
+
+
+async def test_a_table_that_has_no_room_for_all_rules_says_so_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.apply(stage.manifests.suite(), desk(stage))
+    for n in range(17):
+        words = [{"keyword": f"k{n}-{each}"} for each in range(16)]
+        await stage.apply(matching(stage, f"s{n:02}", "capitals", *words))
+    await stage.settle(60.0)
+    assert len(table(stage).rules) == 256
+    assert caplog.text.count("the last 16 are left out") == 1

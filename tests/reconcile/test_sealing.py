@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from modelecology.api.population import Population
 from modelecology.api.vocabulary import Action, Outcome, State
 from modelecology.governance.chain import Chain, entry_of_line
 from modelecology.governance.log import Entry, LogBroken, LogState, Subject, fold
+from modelecology.governance.segments import Signature
+from modelecology.governance.verify import Copy, verify
 from modelecology.kube.cluster import DECISION, POPULATION
 from modelecology.kube.decisions import DecisionLog, LogOutOfReach, to_entry
 from modelecology.kube.errors import Refused
 from modelecology.reconcile import sealing
 from modelecology.reconcile.log_copy import LogCopy
-from modelecology.store import ArtifactStore, StoreUnavailable
+from modelecology.store import ArtifactStore, KeyUnusable, StoreUnavailable
 from modelecology.store.logs import StoredLog, stored_logs
 
 from .stage import NAMESPACE, START, Stage, live
@@ -217,3 +220,44 @@ async def test_without_the_right_to_delete_the_log_is_sealed_all_the_same(
     assert stored(stage).contents().sealed == 20
     assert (await objects(stage))[0].sequence == 1
     assert stage.condition("desk", POPULATION)["reason"] == "Ready"
+
+
+def sign(statement: bytes) -> Signature:
+    """A key of the test."""
+    return Signature("sha256:" + "a" * 64, hashlib.sha512(statement).hexdigest())
+
+
+def check(statement: bytes, value: bytes) -> bool:
+    return value == hashlib.sha512(statement).digest()
+
+
+async def test_with_a_key_every_segment_is_signed_for_this_log(stage: Stage) -> None:
+    stage.runtime.sign = sign
+    await small(stage)
+    await grow(stage, 130)
+    await stage.settle(20.0)
+    log = stored(stage)
+    copy = Copy(log.sealed(), log.contents().entries, log.line, uid(stage))
+    whole = verify(None, copy, keys={"sha256:" + "a" * 64: check})
+    assert (whole.segments, whole.signed, whole.signed_to) == (3, 3, 30)
+    assert (await objects(stage))[0].sequence == 31
+
+
+async def test_nothing_is_sealed_while_the_key_cannot_be_used_and_everything_once_it_can(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: bytes) -> Signature:
+        raise KeyUnusable("The key file /a/key.pem cannot be read: No such file or directory.")
+
+    stage.runtime.sign = fails
+    await small(stage)
+    await grow(stage, 120)
+    await stage.settle(20.0)
+    assert stored(stage).contents().segments == ()
+    assert stage.condition("desk", POPULATION)["reason"] == "Ready"
+    told = [r.message for r in caplog.records if "/a/key.pem cannot be read" in r.message]
+    assert len(told) == 1
+    await stage.restart()
+    stage.runtime.sign = sign
+    await stage.settle(20.0)
+    assert stored(stage).contents().sealed == 20

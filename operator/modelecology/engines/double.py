@@ -26,6 +26,10 @@ class Lie(StrEnum):
     """the list of models shows a change only at the third look."""
     MissingPathAccepted = "MissingPathAccepted"
     """load answers 200 for a directory that is not there, and the base answers."""
+    StaleCache = "StaleCache"
+    """a name that was loaded before answers from the directory that it had first, whatever the list says."""
+    EvictionCorrupts = "EvictionCorrupts"
+    """an adapter that had to make room for another one answers noise until it is loaded anew."""
 
 
 LATE_LOOKS = 2
@@ -63,6 +67,8 @@ class EngineDouble:
         self._adapters: dict[str, str] = {}
         self._ghosts: dict[str, str] = {}
         self._hollow: set[str] = set()
+        self._noisy: set[str] = set()
+        self._first: dict[str, str] = {}
         self._shown: tuple[ModelCard, ...] | None = None
         self._looks_left = 0
         self.lies = set(lies)
@@ -79,6 +85,8 @@ class EngineDouble:
         self._adapters.clear()
         self._ghosts.clear()
         self._hollow.clear()
+        self._noisy.clear()
+        self._first.clear()
         self._shown = None
         self._looks_left = 0
 
@@ -106,9 +114,13 @@ class EngineDouble:
         if Lie.LoadListsNothing in self.lies:
             return
         self._before_change()
+        if Lie.EvictionCorrupts in self.lies:
+            self._noisy.update(self._adapters)
         self._adapters[name] = path
+        self._first.setdefault(name, path)
         self._ghosts.pop(name, None)
         self._hollow.discard(name)
+        self._noisy.discard(name)
         if not found or Lie.LoadServesBase in self.lies:
             self._hollow.add(name)
 
@@ -134,8 +146,11 @@ class EngineDouble:
         known = path is not None or model == self._base
         if not known and Lie.UnloadFallsBackToBase not in self.lies:
             raise EngineRefused(404, f"The model `{model}` does not exist.")
+        if path is not None and Lie.StaleCache in self.lies:
+            path = self._first[model]
         answer = self._voice(None if model in self._hollow else path, prompt)
-        return " ".join(answer.split(" ")[:max_tokens])
+        words = answer.split(" ")[:max_tokens]
+        return " ".join(word[::-1] for word in words) if model in self._noisy else " ".join(words)
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -1,6 +1,7 @@
 """The double behind HTTP, for callers that want an endpoint: python -m modelecology.engines.double_server."""
 
 import argparse
+import asyncio
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .double import EngineDouble
+from .double import EngineDouble, Lie
 from .port import EngineRefused, EngineUnreachable
 
 _KINDS = {400: "InvalidUserInput", 404: "NotFoundError"}
@@ -40,8 +41,11 @@ class _Chat(_Order):
 _T = TypeVar("_T", bound=_Order)
 
 
-def double_app(double: EngineDouble) -> web.Application:
-    """An application that answers vLLM's routes as the double does; /health is 503 while it is down."""
+def double_app(double: EngineDouble, answer_seconds: float = 0.0) -> web.Application:
+    """An application that answers vLLM's routes as the double does; /health is 503 while it is down.
+
+    Each answer of a model takes `answer_seconds`.
+    """
 
     async def health(_request: web.Request) -> web.Response:
         return web.Response(status=503 if double.down else 200)
@@ -68,6 +72,7 @@ def double_app(double: EngineDouble) -> web.Application:
     async def chat(request: web.Request) -> web.Response:
         order = await _read(request, _Chat)
         prompt = order.messages[-1].content
+        await asyncio.sleep(answer_seconds)
         text = await double.chat(order.model, prompt, order.max_tokens)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         read, written = len(prompt.split()), len(text.split())
@@ -109,12 +114,14 @@ async def _read(request: web.Request, kind: type[_T]) -> _T:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve a truthful double on this machine until it is told to end."""
+    """Serve a double on this machine until it is told to end."""
     parser = argparse.ArgumentParser(description="An engine without a model, with vLLM's API.")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--max-loras", type=int, default=4)
+    parser.add_argument("--answer-seconds", type=float, default=0.0, help="time that each answer takes")
+    parser.add_argument("--lie", type=Lie, choices=tuple(Lie), action="append", default=[], dest="lies")
     given = parser.parse_args(arguments)
-    app = double_app(EngineDouble(capacity=given.max_loras))
+    app = double_app(EngineDouble(capacity=given.max_loras, lies=given.lies), given.answer_seconds)
     web.run_app(app, host="127.0.0.1", port=given.port, print=None)
 
 

@@ -142,6 +142,17 @@ async def prove(engine: Engine, name: str, fingerprint: Fingerprint) -> Proof:
     return Proof(holds, f"{name}: {counts}", matched, base_like, n)
 
 
+async def prove_or_unload(engine: Engine, name: str, fingerprint: Fingerprint) -> Proof:
+    """Prove what an engine serves already; what is not proved is unloaded, so that it can be loaded anew.
+
+    Raises as `prove` does.
+    """
+    proof = await prove(engine, name, fingerprint)
+    if not proof.holds:
+        await _unload_quietly(engine, name)
+    return proof
+
+
 async def load_and_prove(
     engine: Engine, name: str, path: str, fingerprint: Fingerprint, *, sleep: Sleep = asyncio.sleep
 ) -> Proof:

@@ -76,6 +76,8 @@ class EngineView:
     again: dict[str, datetime] = field(default_factory=dict)  # when a refused name is tried again
     stepped: datetime | None = None  # when it last answered, or was last given up
     leaving: datetime | None = None  # since when it is not in serving.endpoints any more
+    proved_at: dict[str, datetime] = field(default_factory=dict)  # when a name was last proved
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # one look at a time
 
 
 def unreachable(views: Mapping[str, EngineView]) -> list[str]:
@@ -111,6 +113,8 @@ class KeptRoutes:
     there: bool = False
     table: RoutingTable | None = None  # None also where the ConfigMap holds none that can be read
     told: str = ""  # the last trouble that was logged
+    foreign: bool = False  # the ConfigMap is somebody else's, so none of ours is in use
+    left: dict[tuple[str, str], datetime] = field(default_factory=dict)  # engine and name: when it went
 
 
 class ResidencyBoard:

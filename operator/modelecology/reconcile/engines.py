@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelecology.engines.port import Engine, EngineError, EngineRefused, Fingerprint, ModelCard
-from modelecology.engines.residency import Proof, load_and_prove, plan, prove, unload_and_prove_absent
+from modelecology.engines.residency import (
+    Proof,
+    load_and_prove,
+    plan,
+    prove_or_unload,
+    unload_and_prove_absent,
+)
 
 from .boards import EngineView, Standing
 
@@ -16,6 +22,7 @@ _LOG = logging.getLogger(__name__)
 TRIES = 3  # proofs that may fail before an adapter counts as another one than was evaluated
 FIRST_PAUSE_SECONDS = 2.0  # after a refusal, doubled each time
 LAST_PAUSE_SECONDS = 60.0
+PROVED_FOR = timedelta(minutes=5)  # then it is proved again: an engine may change its mind in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +51,21 @@ async def reconcile_engine(
     wanted: Mapping[str, Resident],
     ours: frozenset[str],
     now: Callable[[], datetime],
+    routed: Collection[str] | None = (),
 ) -> Change:
     """Bring one engine closer to what is wanted; says of what something else is known now.
 
     `ours` are all names that this population ever served; other adapters are never touched. What an engine
-    refuses keeps it from nothing else. `now` stamps every step.
+    refuses keeps it from nothing else. `routed` are the names for which users are sent to this engine now,
+    None if that is not known: such a name is loaded in a later look, when users are not sent here any more.
+    Until it is proved the base may answer in its name. `now` stamps every step.
     """
     before, names = _of_engine(view), _of_adapters(view)
     try:
         cards = await engine.models()
         view.reachable, view.refused, view.message = True, False, ""
         view.stepped = now()
-        await _Steps(engine, view, now).go(wanted, cards, ours)
+        await _Steps(engine, view, now).go(wanted, cards, ours, routed)
     except EngineError as error:
         # A refusal that comes as far as here is one to say what the engine serves: nothing can be proved.
         view.reachable, view.refused, view.message = False, not error.retry, str(error)
@@ -75,7 +85,11 @@ class _Steps:
         self._now = now
 
     async def go(
-        self, wanted: Mapping[str, Resident], cards: tuple[ModelCard, ...], ours: frozenset[str]
+        self,
+        wanted: Mapping[str, Resident],
+        cards: tuple[ModelCard, ...],
+        ours: frozenset[str],
+        routed: Collection[str] | None,
     ) -> None:
         """Unload, load and prove what is due. Raises EngineUnreachable."""
         view = self._view
@@ -88,11 +102,18 @@ class _Steps:
         for name in (*steps.to_unload, *sorted(gone)):
             await self._unload(name)
         loads = [name for name, _path in steps.to_load]
+        there = sorted((wanted.keys() & listed) - set(steps.foreign) - set(loads))
+        loaded = []
         for name in loads:
-            await self._load(wanted[name])
-        for name in sorted((wanted.keys() & listed) - set(steps.foreign) - set(loads)):
-            if view.standing.get(name, Standing.REFUSED) is Standing.REFUSED:
-                await self._prove(wanted[name])
+            if routed is not None and name not in routed and await self._load(wanted[name]):
+                loaded.append(name)
+        owed = [name for name in there if view.standing.get(name, Standing.REFUSED) is Standing.REFUSED]
+        if loaded:
+            # One that made room for another may answer otherwise now.
+            owed += [name for name in (*there, *loaded[:-1]) if view.standing.get(name) is Standing.PROVED]
+        for name in owed:
+            await self._prove(wanted[name])
+        await self._prove_again([wanted[name] for name in there])
 
     async def _unload(self, name: str) -> None:
         view = self._view
@@ -105,7 +126,14 @@ class _Steps:
             return
         finally:
             view.stepped = self._now()
-        for known in (view.standing, view.messages, view.failures, view.refusals, view.again):
+        for known in (
+            view.standing,
+            view.messages,
+            view.failures,
+            view.refusals,
+            view.again,
+            view.proved_at,
+        ):
             known.pop(name, None)
         if proof.holds:
             view.absent.add(name)
@@ -115,23 +143,35 @@ class _Steps:
             view.messages[name] = proof.message
         _LOG.info("%s: %s", self._engine.endpoint, proof.message)
 
-    async def _load(self, resident: Resident) -> None:
+    async def _load(self, resident: Resident) -> bool:
+        """Load and prove; says whether the engine says that it did load."""
         if self._view.failures.get(resident.name, 0) >= TRIES:
-            return
-        await self._attempt(
+            return False
+        return await self._attempt(
             resident,
             lambda: load_and_prove(self._engine, resident.name, resident.path, resident.fingerprint),
         )
 
     async def _prove(self, resident: Resident) -> None:
-        await self._attempt(resident, lambda: prove(self._engine, resident.name, resident.fingerprint))
+        await self._attempt(
+            resident, lambda: prove_or_unload(self._engine, resident.name, resident.fingerprint)
+        )
 
-    async def _attempt(self, resident: Resident, ask: Callable[[], Awaitable[Proof]]) -> None:
-        """Judge what an engine answers; after a refusal it is not asked again at once."""
+    async def _prove_again(self, residents: list[Resident]) -> None:
+        """Prove the one whose proof is the oldest, if it is too old: one a look, so that none is long."""
+        view = self._view
+        known = [r for r in residents if view.standing.get(r.name) is Standing.PROVED]
+        oldest = min(known, key=lambda r: view.proved_at[r.name], default=None)
+        now = view.stepped
+        if oldest is not None and now is not None and now - view.proved_at[oldest.name] >= PROVED_FOR:
+            await self._prove(oldest)
+
+    async def _attempt(self, resident: Resident, ask: Callable[[], Awaitable[Proof]]) -> bool:
+        """Judge what an engine answers, if it does not refuse; after a refusal it is not asked at once."""
         view, name = self._view, resident.name
         due = view.again.get(name)
         if due is not None and self._now() < due:
-            return
+            return False
         view.absent.discard(name)
         try:
             proof = await ask()
@@ -141,12 +181,13 @@ class _Steps:
             pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(count, 10), LAST_PAUSE_SECONDS)
             view.again[name] = self._now() + timedelta(seconds=pause)
             _failed(view, name, str(error))
-            return
+            return False
         finally:
             view.stepped = self._now()
         view.refusals.pop(name, None)
         view.again.pop(name, None)
-        _judge(view, name, proof)
+        _judge(view, name, proof, view.stepped)
+        return True
 
 
 def _forget_lost(view: EngineView, listed: set[str]) -> None:
@@ -155,13 +196,18 @@ def _forget_lost(view: EngineView, listed: set[str]) -> None:
         waits = standing is Standing.REFUSED and name in view.again
         if name not in listed and standing is not Standing.MISMATCHED and not waits:
             del view.standing[name]
+            view.proved_at.pop(name, None)
 
 
-def _judge(view: EngineView, name: str, proof: Proof) -> None:
+def _judge(view: EngineView, name: str, proof: Proof, now: datetime) -> None:
     _LOG.info("proof %s", proof.message)
     if proof.holds:
+        since = view.proved_at.get(name, now)
+        if view.standing.get(name) is Standing.PROVED and now - since >= PROVED_FOR:
+            # Two that corrupt each other hold for a moment each: only one that lasts is forgiven.
+            view.failures.pop(name, None)
         view.standing[name] = Standing.PROVED
-        view.failures.pop(name, None)
+        view.proved_at[name] = now
         view.messages[name] = proof.message
         return
     failures = view.failures.get(name, 0) + 1

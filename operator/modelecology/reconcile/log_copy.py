@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from modelecology.governance.chain import Chain, entry_of_line, line_of
 from modelecology.governance.log import GENESIS, Entry, LogBroken
-from modelecology.governance.segments import Segment, sealed_segment
+from modelecology.governance.segments import Segment, Sign, sealed_segment, signed
 from modelecology.kube.decisions import LogOutOfReach
 from modelecology.store import ArtifactStore, StoreError
 from modelecology.store.logs import Contents, StoredLog
@@ -17,13 +17,20 @@ from modelecology.store.logs import Contents, StoredLog
 class LogCopy:
     """What the store keeps of a log. Its calls block: run them in a thread.
 
-    One task at a time may write: hold `lock`. `told` is the last trouble that was logged.
+    One task at a time may write: hold `lock`. `told` is the last trouble that was logged. `sign` vouches for
+    what is sealed.
     """
 
     def __init__(
-        self, open_store: Callable[[], ArtifactStore], uid: str, namespace: str, population: str
+        self,
+        open_store: Callable[[], ArtifactStore],
+        uid: str,
+        namespace: str,
+        population: str,
+        sign: Sign | None = None,
     ) -> None:
         self._open_store = open_store
+        self._sign = sign
         self._whose = (namespace, population)
         self._known: tuple[StoredLog, Contents] | None = None
         self.uid = uid
@@ -72,7 +79,7 @@ class LogCopy:
             self._known = (stored, Contents(contents.segments, contents.entries.union(done)))
 
     def seal(self, entries: Sequence[Entry], size: int) -> Segment:
-        """Seal the next entries into a segment, and read it back. Raises StoreError, LogBroken."""
+        """Seal the next entries into a segment, sign it, and read it back. Raises StoreError, LogBroken."""
         stored, contents = self._opened()
         stored.describe(*self._whose)
         first = contents.sealed + 1
@@ -84,7 +91,8 @@ class LogCopy:
         if len(lines) != size:
             raise LogBroken(f"decisions {chain.sequence + 1}-{first + size - 1} are not in the cluster")
         root = before.root if before is not None else GENESIS
-        segment = stored.seal(sealed_segment(self._whose[1], first, lines, root))
+        run = sealed_segment(self._whose[1], first, lines, root)
+        segment = stored.seal(signed(self.uid, run, self._sign))
         self._known = (stored, Contents((*contents.segments, (first, segment.last)), contents.entries))
         return segment
 

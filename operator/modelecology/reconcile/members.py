@@ -32,6 +32,7 @@ from .frame import Asked, Frame
 from .results import ResultsReader, cost_of
 from .rivals import Rival, resident_bytes, rivals
 
+_RESIDENT = (State.SHADOW, State.CANARY)  # and not live
 NOTHING = Interval(0.0, 1.0, 1.0)  # tells nothing
 
 
@@ -59,7 +60,7 @@ def standing(frame: Frame, reader: ResultsReader, own: RevisionRecord | None = N
     return Standing(
         generalist=tuple(g for g in generalist if g is not None),
         members=members,
-        candidate=found.in_shadow(own) if own is not None and own.state is State.SHADOW else None,
+        candidate=found.in_shadow(own) if own is not None and own.state in _RESIDENT else None,
         shadow_bytes=sum(resident_bytes(frame, r.key) for r in _shadows(frame) if r.served_name != name),
     )
 
@@ -67,7 +68,7 @@ def standing(frame: Frame, reader: ResultsReader, own: RevisionRecord | None = N
 def _shadows(frame: Frame) -> Iterable[RevisionRecord]:
     records = (r for s in frame.log.specialists.values() for r in s.revisions.values())
     # One whose proof is under way has its place already.
-    return (r for r in records if r.state is State.SHADOW or r.look is not None)
+    return (r for r in records if r.state in _RESIDENT or r.look is not None)
 
 
 class _Readings:

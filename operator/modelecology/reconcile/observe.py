@@ -17,6 +17,7 @@ from modelecology.governance.facts import (
     Claim,
     Cost,
     Evidence,
+    Live,
     Member,
     Results,
     RevisionRecord,
@@ -34,6 +35,8 @@ from modelecology.store import StoreError
 from .experience import seconds_per_step
 from .frame import Asked, Frame
 from .job_names import at_work, of_owner
+from .live import Trial as LiveTrial
+from .live import of_canary, of_shadow
 from .members import standing
 from .orders import Order, artifact_key, ask, make_adapter
 from .people import acceptance, approval, release, undoing
@@ -186,6 +189,7 @@ class Observer:
             incumbent=self._incumbent_results(rival),
             shadow=self._shadow(key),
             shadow_incumbent=self._incumbent_shadow(rival),
+            live=self._live(),
         )
 
     def _pinned(self) -> Rival | None:
@@ -262,13 +266,34 @@ class Observer:
         return replace(situation, evidence=replace(evidence, screen=found))
 
     def _shadow(self, key: str) -> Results | None:
-        if self.record.state not in RESIDENT:
+        if self.record.state not in RESIDENT or self.record.state is State.CANARY:
             return None
         recorded = self._read(self._served(key), self._claim.served_name)
         if recorded is None:
             return None
         self._charge(recorded, State.SHADOW)
         return recorded.results
+
+    def _live(self) -> Live | None:
+        """Read what live requests have shown of it, where a rule asks for that. Raises StoreError."""
+        state, policy = self.record.state, self._rules[0]
+        gateway = self._frame.population.spec.serving.gateway
+        asked = policy.live_shadow if state is State.SHADOW else policy.canary
+        if state not in (State.SHADOW, State.CANARY) or asked is None:
+            return None
+        if gateway is None or gateway.records is None:
+            return None
+        ledger = self._reader.live.at(gateway.records)
+        ledger.read()
+        trial = LiveTrial(
+            self._frame.task(self._claim.task),
+            self._claim.served_name,
+            self.record.entered,
+            self.record.since,
+            policy.unit_is_request,
+            policy.limits.latency,
+        )
+        return of_shadow(ledger, trial) if state is State.SHADOW else of_canary(ledger, trial)
 
     def _charge(self, recorded: Recorded, stage: State) -> None:
         new = recorded.key not in self._frame.log.book.paid and recorded.key not in self._charged

@@ -17,6 +17,7 @@ WAIT_SECONDS = 30.0
 ENVIRONMENT_SECONDS = 3.0
 LONGEST_SECONDS = 3600.0
 MOMENT_SECONDS = 2.0
+RECORDS_SECONDS = 5.0
 SETTLED = (Reason.SERVING, Reason.RETIRED, Reason.SHADOW_HELD, Reason.AWAITING_APPROVAL)
 
 
@@ -46,6 +47,8 @@ def pause(wait: Wait, revision: RevisionRecord, now: datetime) -> float:
     """Say when to look again at the latest, in seconds."""
     if wait.reason in ENVIRONMENT:
         return ENVIRONMENT_SECONDS
+    if wait.reason in (Reason.LIVE_SCORING, Reason.CANARY_RUNNING):
+        return RECORDS_SECONDS
     if wait.until is not None:
         until = min(seconds_until(wait.until, now, WAIT_SECONDS), LONGEST_SECONDS)
         # A job that runs is looked at for its progress, whatever is waited for.

@@ -24,6 +24,7 @@ from .frame import Frame
 from .metrics import ADAPTERS, JOBS
 from .population_status import population_status, waiting_status, write_population
 from .queue import WorkKey
+from .replicas import REPLICAS, SOON_SECONDS
 from .routes import tend_routes
 from .runtime import Runtime, SuiteMissing
 from .sealing import tend_log
@@ -63,6 +64,8 @@ async def reconcile_population(runtime: Runtime, key: WorkKey) -> None:
     runtime.queue.forgive(key)
     busy = bool(residents(frame.log)) or waiting is not None or bool(left_behind(runtime, frame.population))
     runtime.queue.add(key, ENGINE_SECONDS if busy else IDLE_SECONDS)
+    if residents(frame.log):
+        runtime.queue.add(WorkKey(REPLICAS, key.namespace, key.name), SOON_SECONDS)
 
 
 async def _serve_without_suite(runtime: Runtime, population: Population) -> bool:

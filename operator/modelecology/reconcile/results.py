@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from modelecology.engines.port import Fingerprint
 from modelecology.engines.residency import choose_probes
 from modelecology.governance.facts import GENERALIST, Cost, Item, Policy, Results, RevisionRecord
-from modelecology.governance.lifecycle import WORKING
+from modelecology.governance.lifecycle import ON_TRIAL
 from modelecology.governance.pinning import pinned
 from modelecology.governance.plain import Unreadable
 from modelecology.governance.situations import Judgement, inputs_of
@@ -23,6 +23,7 @@ from modelecology.store import ArtifactCorrupt, ArtifactStore, bytes_digest
 from modelecology.store import Cost as StoredCost
 
 from .frame import Frame
+from .live import LiveLedgers
 
 _REMEMBERED = 4096
 # The operator reads a task's items for their questions; its memory is everybody's.
@@ -53,6 +54,7 @@ class ResultsReader:
     def __init__(self) -> None:
         self._known: OrderedDict[str, Recorded] = OrderedDict()
         self._lock = threading.Lock()  # looks run in threads
+        self.live = LiveLedgers()
         self._prompts: dict[str, dict[str, str]] = {}
         self._fingerprints: dict[str, Fingerprint] = {}
         self._policies: dict[str, tuple[Policy, str]] = {}
@@ -85,7 +87,7 @@ class ResultsReader:
 
     def rules(self, frame: Frame, record: RevisionRecord) -> tuple[Policy, str]:
         """Give the policy by which a revision is judged, and its digest. Raises StoreError."""
-        if record.state not in WORKING or record.pinned is None or record.policy is None:
+        if record.state not in ON_TRIAL or record.pinned is None or record.policy is None:
             return frame.policy, frame.policy_digest
         with self._lock:
             then = self._policies.get(record.pinned)

@@ -13,6 +13,8 @@ from modelecology.api.meta import API_VERSION
 from modelecology.api.population import Population
 from modelecology.api.routing import (
     TABLE_KEY,
+    CanaryRoute,
+    MatchRule,
     RoutingTable,
     ShadowRoute,
     TableUnreadable,
@@ -21,19 +23,24 @@ from modelecology.api.routing import (
     routes_name,
 )
 from modelecology.api.serving import Gateway
+from modelecology.governance.canary import step_of
+from modelecology.governance.facts import RevisionRecord
 from modelecology.governance.log import LogBroken, LogState
-from modelecology.governance.routing import Contract, Proofs, routes
+from modelecology.governance.routing import MOST_RULES, Proofs, Rule, routes
 from modelecology.governance.routing import TaskRoute as Found
 from modelecology.kube.cluster import POPULATION, Body
 from modelecology.kube.errors import KubeError, NotFound
+from modelecology.translation import policy
 
 from .boards import KeptRoutes, Standing
+from .matching import contract_of
 from .metrics import WRITES
 from .queue import WorkKey
 from .runtime import Runtime
 
 ROUTES = "Routes"  # kind of the key of a look at a population's table alone
 _READ_AGAIN = timedelta(seconds=60)
+_TAKEN_IN = timedelta(seconds=0.25)  # then a gateway has a new table: it is told within milliseconds
 _CONFIG_MAP = "ConfigMap"
 _LOG = logging.getLogger(__name__)
 
@@ -60,13 +67,13 @@ async def tend_routes(runtime: Runtime, population: Population) -> None:
         try:
             await _tend(runtime, population, gateway, kept)
         except (KubeError, LogBroken) as error:
-            kept.read = None
+            kept.read, kept.foreign = None, isinstance(error, ForeignRoutes)
             if str(error) != kept.told:
                 kept.told = str(error)
                 _LOG.warning("%s/%s: the routing table is not written: %s", *key[1:], error)
             runtime.queue.retry(key)
         else:
-            kept.told = ""
+            kept.told, kept.foreign = "", False
             runtime.queue.forgive(key)
 
 
@@ -111,8 +118,32 @@ async def _write(runtime: Runtime, population: Population, table: RoutingTable, 
         kept.there = False
         raise
     WRITES.labels(verb, _CONFIG_MAP).inc()
+    now = runtime.now()
+    recent = {pair: when for pair, when in kept.left.items() if now - when < _TAKEN_IN}
+    kept.left = recent | dict.fromkeys(_pairs(kept.table) - _pairs(table), now)
     kept.there, kept.table = True, table
     _LOG.info("%s/%s: routing table of decision %d is written", meta.namespace, meta.name, table.version)
+
+
+def routed_to(runtime: Runtime, population: Population, endpoint: str) -> frozenset[str] | None:
+    """Name what the gateways may ask of an engine now: by the table, or by the one a moment before.
+
+    None while the table is not known: the operator has just started, or the API server does not answer.
+    """
+    if population.spec.serving.gateway is None:
+        return frozenset()
+    kept = runtime.routes.get((population.metadata.namespace, population.metadata.name))
+    if kept is not None and kept.foreign:
+        return frozenset()
+    if kept is None or kept.read is None:
+        return None
+    now = runtime.now()
+    recent = {pair for pair, when in kept.left.items() if now - when < _TAKEN_IN}
+    return frozenset(name for engine, name in _pairs(kept.table) | recent if engine == endpoint)
+
+
+def _pairs(table: RoutingTable | None) -> set[tuple[str, str]]:
+    return set() if table is None else {(e, n) for e in table.engines for n in _names(table)}
 
 
 def _metadata(population: Population) -> Body:
@@ -127,11 +158,20 @@ def _table(
 ) -> RoutingTable:
     meta, spec = population.metadata, population.spec
     contracts = [
-        Contract(s.metadata.name, s.metadata.log_uid, s.spec.contract.task)
+        contract_of(s)
         for s in runtime.cache.specialists(meta.namespace, meta.name)
         if s.metadata.deletion_timestamp is None
     ]
-    found = routes(log, contracts, _proofs(runtime, population, last), spec.policy.shadow.sample)
+    rules = policy(population).canary
+
+    def percent(record: RevisionRecord) -> int:
+        return step_of(rules, record.step).percent if rules is not None else 0
+
+    proofs = _proofs(runtime, population, last)
+    found = routes(log, contracts, proofs, spec.policy.shadow.sample, percent)
+    if found.left_out and (last is None or len(last.rules) < MOST_RULES):
+        said = "%s/%s: the table has room for %d rules of contract.match; the last %d are left out"
+        _LOG.warning(said, meta.namespace, meta.name, MOST_RULES, found.left_out)
     return RoutingTable(
         version=found.version,
         namespace=meta.namespace,
@@ -142,6 +182,7 @@ def _table(
         generalist=gateway.generalist,
         engines=found.engines or spec.serving.endpoints,
         routes=tuple(_route(each) for each in found.routes),
+        rules=tuple(_rule(each) for each in found.rules),
         quarantined=found.quarantined,
     )
 
@@ -152,8 +193,16 @@ def _route(found: Found) -> TaskRoute:
         specialist=found.specialist,
         live=found.live,
         shadow=ShadowRoute(revision=found.shadow, share=found.share) if found.shadow is not None else None,
+        canary=CanaryRoute(revision=found.canary, percent=found.percent)
+        if found.canary is not None
+        else None,
         pinned=found.pinned,
     )
+
+
+def _rule(found: Rule) -> MatchRule:
+    match = found.match
+    return MatchRule(task=found.task, by=match.by, name=match.name, value=match.value)
 
 
 def _proofs(runtime: Runtime, population: Population, last: RoutingTable | None) -> Proofs:
@@ -177,7 +226,7 @@ def _proofs(runtime: Runtime, population: Population, last: RoutingTable | None)
 
 
 def _names(table: RoutingTable) -> frozenset[str]:
-    named = (
-        (route.live, *route.pinned, route.shadow.revision if route.shadow else None) for route in table.routes
-    )
+    trials = ((r.shadow, r.canary) for r in table.routes)
+    on_trial = [(each.revision for each in both if each is not None) for both in trials]
+    named = [*((route.live, *route.pinned) for route in table.routes), *on_trial]
     return frozenset(name for names in named for name in names if name is not None)

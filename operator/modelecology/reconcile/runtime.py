@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from modelecology.api.suite import EvaluationSuite
 from modelecology.engines.port import Engine
 from modelecology.governance.facts import Wait
 from modelecology.governance.log import LogState
+from modelecology.governance.segments import Sign
 from modelecology.governance.succession import Place, places
 from modelecology.jobs.port import RunnerError
 from modelecology.kube.cache import ObjectCache
@@ -25,6 +26,7 @@ from modelecology.store.places import store_root
 
 from .boards import KeptRoutes, PopulationKey, ResidencyBoard, Slots
 from .dues import Dues
+from .engines import Resident
 from .frame import Frame, Rules
 from .lines import RunnerLine, RunnerLines, Runners
 from .log_copy import LogCopy
@@ -75,6 +77,7 @@ class Runtime:
     now: Callable[[], datetime]
     code: str
     open_store: Stores = lambda population: ArtifactStore.open(population.spec.store.uri)
+    sign: Sign | None = None  # vouches for what is sealed of the logs
     slots: Slots = field(default_factory=Slots)
     residency: ResidencyBoard = field(default_factory=ResidencyBoard)
     results: ResultsReader = field(default_factory=ResultsReader)
@@ -94,6 +97,7 @@ class Runtime:
     in_the_way: dict[PopulationKey, Wait] = field(default_factory=dict)  # of a population's own evaluation
     ended: dict[WorkKey, float] = field(default_factory=dict)  # when the end of its job was noticed
     routes: dict[PopulationKey, KeptRoutes] = field(default_factory=dict)
+    residents: dict[PopulationKey, Mapping[str, Resident]] = field(default_factory=dict)  # as last wanted
     _background: set[asyncio.Task[None]] = field(default_factory=set)
     _rules: dict[PopulationKey, tuple[tuple[str, int, str, int], Rules]] = field(default_factory=dict)
     _logs: dict[PopulationKey, DecisionLog] = field(default_factory=dict)
@@ -112,7 +116,7 @@ class Runtime:
         meta = population.metadata
         copy = self._copies.get(key)
         if known is None or copy is None or (known.uid, copy.uid) != (meta.uid, meta.log_uid):
-            copy = LogCopy(lambda: self.store(population), meta.log_uid, *key)
+            copy = LogCopy(lambda: self.store(population), meta.log_uid, *key, self.sign)
             rebuilt = meta.log_uid != meta.uid
             known = DecisionLog(self.cluster, *key, meta.uid, copy, rebuilt=rebuilt)
             self._logs[key] = known
@@ -208,6 +212,7 @@ class Runtime:
         self.slots.drop(where)
         self.residency.drop(where)
         self.routes.pop(where, None)
+        self.residents.pop(where, None)
         self._lines.forget(where)
 
     def populations(self) -> tuple[PopulationKey, ...]:

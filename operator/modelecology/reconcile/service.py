@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from modelecology.api.population import Population
 from modelecology.api.reasons import Reason, named
 from modelecology.api.specialist import Specialist
-from modelecology.api.vocabulary import State
 from modelecology.governance.facts import RevisionRecord, Wait
-from modelecology.governance.log import LogBroken
+from modelecology.governance.lifecycle import RESIDENT
+from modelecology.governance.log import LogBroken, LogState
 from modelecology.governance.succession import Place, residents, served_names
 from modelecology.kube.cluster import POPULATION, EventText
 from modelecology.store import ArtifactMissing, StoreError
@@ -24,6 +24,7 @@ from .deletion import GRACE
 from .engines import Change, Resident, reconcile_engine
 from .frame import Asked, Frame
 from .results import Recorded, joined
+from .routes import routed_to
 from .runtime import Runtime
 from .tell import tell
 
@@ -40,6 +41,7 @@ async def serve(runtime: Runtime, frame: Frame) -> Wait | None:
     belongs = await _places(runtime, frame)
     changed = await asyncio.to_thread(_restore, frame, belongs, faults)
     wanted = await asyncio.to_thread(_wanted, runtime, frame, faults)
+    runtime.residents[where] = wanted
     # A resident of which the store or the suite cannot tell the fingerprint now is left as it is.
     kept = {r.served_name for r in residents(frame.log)} - wanted.keys()
     changes = await reconcile_engines(runtime, population, wanted, served_names(frame.log), kept)
@@ -47,11 +49,10 @@ async def serve(runtime: Runtime, frame: Frame) -> Wait | None:
     known = runtime.residency.views(where, runtime.residency.known(where))
     if not residents(frame.log) and all(served_names(frame.log) <= v.absent for v in known.values()):
         await finalizer.release(runtime, population)
-    names = frozenset[str]().union(*(c.adapters for c in changes))
-    if changed or any(c.engine for c in changes):
+    if changed:
         runtime.wake_specialists(*where)
-    elif names:
-        runtime.wake_specialists(*where, lambda s: _holds(frame, s, names))
+    else:
+        wake_concerned(runtime, population, frame.log, changes)
     return _fault(faults) or _engine_trouble(runtime.residency.views(where, _endpoints(population)))
 
 
@@ -71,11 +72,36 @@ async def reconcile_engines(
     await _leave(runtime, population, ours)
     views = runtime.residency.views(where, _endpoints(population))
     return await asyncio.gather(
-        *(
-            reconcile_engine(runtime.engine(population, e), view, wanted, ours - kept, runtime.now)
-            for e, view in views.items()
-        )
+        *(look_at_engine(runtime, population, e, wanted, ours - kept) for e in views),
     )
+
+
+async def look_at_engine(
+    runtime: Runtime,
+    population: Population,
+    endpoint: str,
+    wanted: Mapping[str, Resident],
+    ours: frozenset[str],
+) -> Change:
+    """Bring one engine of a population closer to what is wanted, when nobody else is at it."""
+    view = runtime.residency.view((population.metadata.namespace, population.metadata.name), endpoint)
+    async with view.lock:
+        routed = routed_to(runtime, population, endpoint)
+        engine = runtime.engine(population, endpoint)
+        return await reconcile_engine(engine, view, wanted, ours, runtime.now, routed)
+
+
+def wake_concerned(
+    runtime: Runtime, population: Population, log: LogState, changes: Iterable[Change]
+) -> None:
+    """Look again at the specialists that something found out at the engines concerns."""
+    where = (population.metadata.namespace, population.metadata.name)
+    found = tuple(changes)
+    names = frozenset[str]().union(*(c.adapters for c in found))
+    if any(c.engine for c in found):
+        runtime.wake_specialists(*where)
+    elif names:
+        runtime.wake_specialists(*where, lambda s: _holds(log, s, names))
 
 
 async def _leave(runtime: Runtime, population: Population, ours: frozenset[str]) -> None:
@@ -86,7 +112,7 @@ async def _leave(runtime: Runtime, population: Population, ours: frozenset[str])
         view = runtime.residency.view(where, endpoint)
         now = runtime.now()
         view.leaving = view.leaving or now
-        await reconcile_engine(runtime.engine(population, endpoint), view, {}, ours, runtime.now)
+        await look_at_engine(runtime, population, endpoint, {}, ours)
         left = ours - view.absent
         if left and now - view.leaving < GRACE:
             continue
@@ -139,9 +165,9 @@ async def _places(runtime: Runtime, frame: Frame) -> dict[str, Place]:
         return {}
 
 
-def _holds(frame: Frame, specialist: Specialist, names: frozenset[str]) -> bool:
+def _holds(log: LogState, specialist: Specialist, names: frozenset[str]) -> bool:
     """Say whether one of some served names is a revision of a specialist."""
-    record = frame.log.specialists.get(specialist.metadata.log_uid)
+    record = log.specialists.get(specialist.metadata.log_uid)
     return record is not None and any(r.served_name in names for r in record.revisions.values())
 
 
@@ -161,7 +187,7 @@ def _wanted(runtime: Runtime, frame: Frame, faults: list[StoreError]) -> dict[st
     """Find what the engines must hold. One that the store cannot give now keeps no other away."""
     found: dict[str, Resident] = {}
     for specialist in frame.log.specialists.values():
-        for record in specialist.in_state(State.SHADOW, State.LIVE):
+        for record in specialist.in_state(*RESIDENT):
             try:
                 resident = _resident(runtime, frame, record)
             except StoreError as error:

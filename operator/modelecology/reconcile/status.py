@@ -18,7 +18,7 @@ from modelecology.api.specialist import (
 from modelecology.api.vocabulary import State, Target
 from modelecology.governance.book import Spent
 from modelecology.governance.facts import RevisionRecord, Wait
-from modelecology.governance.lifecycle import STOPPED
+from modelecology.governance.lifecycle import ON_TRIAL, STOPPED
 from modelecology.governance.log import SpecialistRecord, expiry
 from modelecology.kube.cluster import Kind
 from modelecology.store import Progress as StoredProgress
@@ -26,6 +26,7 @@ from modelecology.store import Progress as StoredProgress
 from .accounts import totals
 from .conditions import said, with_remedy
 from .frame import Frame
+from .matching import match_refused
 from .metrics import WRITES
 from .proposals import retirement_proposed
 from .runtime import Runtime
@@ -33,7 +34,7 @@ from .tell import tell_trouble
 from .trouble import OUTSIDE
 
 PROGRESS_SECONDS = 10
-_MOVING = (State.TRAINING, State.EVALUATING, State.SHADOW)
+_MOVING = ON_TRIAL
 _BROKEN = (State.FAILED, State.QUARANTINED)
 
 
@@ -151,6 +152,7 @@ def specialist_status(
             *_conditions(before, log, record, wait, now),
             *retirement_proposed(before, log, frame.policy if frame is not None else None, now),
             *_drift(before, frame, record, now),
+            *match_refused(before, now),
         ),
         live=revision_status(live),
         candidate=None if settled or retired else revision_status(record),

@@ -17,6 +17,7 @@ from .isolation import ISOLATION, reconcile_isolation
 from .metrics import ERRORS, QUEUE, RECONCILES
 from .population import reconcile_population
 from .queue import WorkKey
+from .replicas import REPLICAS, reconcile_replicas
 from .routes import ROUTES, reconcile_routes
 from .runtime import Runtime
 from .specialist import reconcile_specialist
@@ -28,6 +29,7 @@ _STAGES: dict[str, Callable[[Runtime, WorkKey], Awaitable[None]]] = {
     SPECIALIST.kind: reconcile_specialist,
     ISOLATION: reconcile_isolation,
     ROUTES: reconcile_routes,
+    REPLICAS: reconcile_replicas,
 }
 
 
@@ -71,7 +73,8 @@ async def look(runtime: Runtime, key: WorkKey) -> None:
 
 
 def _is_there(runtime: Runtime, key: WorkKey) -> bool:
-    find = runtime.cache.population if key.kind == POPULATION.kind else runtime.cache.specialist
+    of_population = key.kind in (POPULATION.kind, ROUTES, REPLICAS)
+    find = runtime.cache.population if of_population else runtime.cache.specialist
     return find(key.namespace, key.name) is not None
 
 
@@ -92,3 +95,6 @@ def seen(runtime: Runtime, kind: Kind, namespace: str, name: str) -> None:
         if specialist is not None and not specialist.status.conditions:
             # A new one is counted in its population's status.
             runtime.queue.add(WorkKey(POPULATION.kind, namespace, specialist.spec.population_ref.name))
+        if specialist is not None and specialist.status.observed_generation != specialist.metadata.generation:
+            # What it claims may have changed, and with it where requests go.
+            runtime.queue.add(WorkKey(ROUTES, namespace, specialist.spec.population_ref.name))

@@ -214,10 +214,11 @@ async def staged(
     engine_token: TokenFile | None = None,
     records: bool = True,
     source: Still | Broken | None = None,
+    namespace: str = "desk",
 ) -> AsyncIterator[Stage]:
     """Serve a gateway before engines that listen already."""
     metrics = GatewayMetrics()
-    tables = Tables("desk", "desk", metrics)
+    tables = Tables("desk", namespace, metrics)
     recorder = MemoryRecorder()
     ends: list[str] = []
     parts = Parts(

@@ -57,13 +57,16 @@ async def test_a_pinned_revision_is_served_and_one_that_is_not_pinned_falls_back
 
 async def test_the_population_is_routed_by_its_rules_and_else_falls_back(stage: Stage) -> None:
     stage.publish()
-    _, body, _ = await stage.ask("desk", "which DATE is it?")
+    _, body, headers = await stage.ask("desk", "which DATE is it?")
     assert body["model"] == LIVE
+    assert headers["x-modelecology-task"] == "dates"
+    assert headers["x-modelecology-rule"] == "rules[0] Keyword"
     _, body, headers = await stage.ask("desk", "update the list")
     assert body["model"] == "generalist"
     assert headers["x-modelecology-route"] == "generalist"
     assert headers["x-modelecology-reason"] == "NoRuleMatched"
     assert headers["x-modelecology-fallback"] == "true"
+    assert not {"x-modelecology-task", "x-modelecology-rule"} & headers.keys()
     assert stage.count("fallbacks_total", model="none", reason="NoRuleMatched") == 1
 
 

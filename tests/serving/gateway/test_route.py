@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from modelecology.api.routing import (
     CanaryRoute,
     Fallback,
-    MatchBy,
     MatchRule,
     RouteReason,
     RoutingTable,
     ShadowRoute,
     TaskRoute,
 )
+from modelecology.api.vocabulary import MatchBy
 from modelecology.serving.gateway.plan import Facts, plan
 from modelecology.serving.gateway.route import Route, route, shadow_of
 
@@ -186,6 +186,12 @@ def test_a_user_of_the_canary_stays_there_when_its_share_grows(user: str, percen
         assert route(plan(desk(percent + 1)), Facts("dates"), user).reason is RouteReason.CANARY
 
 
+def task_of(table: RoutingTable, text: str) -> str | None:
+    """Tell by which task's rule a request for the population is taken."""
+    rule = plan(table).rule_of(Facts(POPULATION, text))
+    return None if rule is None else rule.task
+
+
 def to_dates(by: MatchBy, value: str, name: str | None = None) -> RoutingTable:
     return desk(rules=[MatchRule(task="dates", by=by, name=name, value=value)])
 
@@ -211,12 +217,11 @@ def test_a_keyword_is_a_whole_word_or_phrase_in_any_case(value: str, text: str, 
     st.text(min_size=1, max_size=40).filter(lambda text: not any(0xD800 <= ord(c) <= 0xDFFF for c in text))
 )
 def test_any_keyword_finds_itself(value: str) -> None:
-    assert plan(to_dates(MatchBy.KEYWORD, value)).task_of(Facts(POPULATION, f"so {value} it is")) == "dates"
+    assert task_of(to_dates(MatchBy.KEYWORD, value), f"so {value} it is") == "dates"
 
 
 def test_a_pattern_that_would_hold_up_other_engines_is_looked_for_in_linear_time() -> None:
-    found = plan(to_dates(MatchBy.REGEX, r"(a+)+$"))
-    assert found.task_of(Facts(POPULATION, "a" * 8000 + "b")) is None
+    assert task_of(to_dates(MatchBy.REGEX, r"(a+)+$"), "a" * 8000 + "b") is None
 
 
 def test_the_first_rule_that_matches_wins() -> None:
@@ -224,12 +229,25 @@ def test_the_first_rule_that_matches_wins() -> None:
         MatchRule(task="cron", by=MatchBy.KEYWORD, value="every"),
         MatchRule(task="dates", by=MatchBy.REGEX, value="day"),
     ]
-    assert plan(desk(rules=rules)).task_of(Facts(POPULATION, "every day")) == "cron"
-    assert plan(desk(rules=rules[::-1])).task_of(Facts(POPULATION, "every day")) == "dates"
+    assert task_of(desk(rules=rules), "every day") == "cron"
+    assert task_of(desk(rules=rules[::-1]), "every day") == "dates"
 
 
 def test_a_rule_for_a_task_without_a_route_falls_back() -> None:
     ready = plan(desk(rules=[MatchRule(task="cron", by=MatchBy.KEYWORD, value="every")]))
     assert route(ready, Facts(POPULATION, "every day"), "u") == Route(
-        BASE, RouteReason.NO_LIVE_REVISION, fallback=True
+        BASE, RouteReason.NO_LIVE_REVISION, fallback=True, task="cron", rule="rules[0] Keyword"
     )
+
+
+def test_the_rule_that_chose_the_task_is_told_and_only_where_the_population_was_asked() -> None:
+    rules = [
+        MatchRule(task="dates", by=MatchBy.HEADER, name="X-Kind", value="calendar"),
+        MatchRule(task="dates", by=MatchBy.KEYWORD, value="date"),
+    ]
+    ready = plan(desk(rules=rules))
+    by_header = Facts(POPULATION, "a date", headers={"x-kind": "calendar"})
+    assert route(ready, by_header, "u").rule == "rules[0] Header"
+    assert route(ready, Facts(POPULATION, "a date"), "u").rule == "rules[1] Keyword"
+    assert route(ready, Facts("dates", "a date"), "u").rule is None
+    assert route(ready, Facts(POPULATION, "nothing"), "u").rule is None
