@@ -91,7 +91,7 @@ def test_a_label_scores_both_the_answer_that_was_served_and_the_shadows(folder: 
         folder,
         asked("r1", said(LIVE, "wrong"), said(TRIED, " 2026-03-01\n")),
         asked("r2", said(LIVE, "2026-03-01"), said(TRIED, "2026-03-01")),
-        asked("r3", said(LIVE, "2026-03-01"), said(TRIED, None, "NotResident")),
+        asked("r3", said(LIVE, "2026-03-01"), said(TRIED, None, "HTTP 500")),
         asked("r4", said(LIVE, "nobody says"), said(TRIED, "how good")),
         *(told(name, label="2026-03-01", at=10.0 + n) for n, name in enumerate(("r2", "r1", "r3"))),
     )
@@ -137,10 +137,13 @@ def test_whoever_asks_again_counts_once_unless_each_request_shall_count(folder: 
     assert of_shadow(records, trial(unit_is_request=True)).differences == (0.0, 1.0)
 
 
-def test_what_the_client_did_wrong_is_nobodys_failure(folder: Path) -> None:
-    bad = said(TRIED, None, "HTTP 400")
+def test_what_the_client_did_wrong_is_nobodys_failure_nor_is_a_shadow_that_was_away(folder: Path) -> None:
+    bad, away = said(TRIED, None, "HTTP 400"), said(TRIED, None, "NotResident")
     records = ledger(folder, asked("r1", bad, arm=Arm.CANARY), asked("r2", said(LIVE, "a"), bad))
     assert of_canary(records, trial()).answered == 0
+    assert of_shadow(ledger(folder, asked("r3", said(LIVE, "a"), away)), trial()).answered == 0
+    busy = asked("r4", said(TRIED, None, "HTTP 429"), arm=Arm.CANARY)
+    assert of_canary(ledger(folder, busy), trial()).failed == 1
     assert of_shadow(records, trial()).answered == 0
 
 

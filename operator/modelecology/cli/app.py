@@ -300,7 +300,7 @@ def quarantine_command(
     kubeconfig: Kubeconfig = None,
     hints: Hints = None,
 ) -> None:
-    """Take the revision out of service that is live or in shadow; its Decision will name you.
+    """Take the canary out of service, else what is live or in shadow; its Decision will name you.
 
     The revision that served before it takes its place, if it can still be restored; else the fallback does.
     """

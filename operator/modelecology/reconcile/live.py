@@ -16,6 +16,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, read_line
+from modelecology.api.routing import RouteReason
 from modelecology.api.suite import Task
 from modelecology.api.vocabulary import Scorer
 from modelecology.governance import scoring
@@ -24,7 +25,8 @@ from modelecology.store.live_files import LiveFiles
 
 MOST_EXCHANGES = 100_000
 """Requests of one population that are remembered; of more, the oldest go."""
-_CLIENTS_FAULT = "HTTP 4"
+_BUSY = ("HTTP 408", "HTTP 429")
+_UNSERVED = (RouteReason.NOT_RESIDENT, RouteReason.WRONG_MODEL_ANSWERED)
 _LOG = logging.getLogger(__name__)
 
 
@@ -114,7 +116,11 @@ def of_shadow(ledger: LiveLedger, trial: Trial) -> Live:
     found = [
         e
         for e in ledger.exchanges(trial.task.name, trial.entered.timestamp())
-        if e.shadow is not None and e.shadow.served == trial.served and not _clients_fault(e.shadow)
+        if e.shadow is not None
+        and e.shadow.served == trial.served
+        # That no engine had it just then is no fault of its answers; nobody missed them.
+        and e.shadow.error not in _UNSERVED
+        and not _clients_fault(e.shadow)
     ]
     pairs: list[tuple[float, str, float]] = []
     for each in _scored(ledger, found):
@@ -212,7 +218,7 @@ def _is_canary(exchange: Exchange, served: str) -> bool:
 
 
 def _clients_fault(answer: Answered) -> bool:
-    return answer.error is not None and answer.error.startswith(_CLIENTS_FAULT)
+    return answer.error is not None and answer.error.startswith("HTTP 4") and answer.error not in _BUSY
 
 
 _Score = Callable[..., float | None]

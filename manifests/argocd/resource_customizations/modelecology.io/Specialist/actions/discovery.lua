@@ -19,7 +19,8 @@ end
 if seen and stopped[status.state] then
   actions["retry"] = { displayName = "Retry", iconClass = "fa fa-fw fa-redo" }
 end
-if status.live ~= nil or (status.candidate ~= nil and status.candidate.state == "Shadow") then
+local tried = status.candidate ~= nil and (status.candidate.state == "Shadow" or status.candidate.state == "Canary")
+if status.live ~= nil or tried then
   actions["quarantine"] = { displayName = "Quarantine", iconClass = "fa fa-fw fa-ban" }
 end
 if seen and status.state == "Quarantined" and status.candidate ~= nil then
