@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bench.desk import MOST_MEMBERS, members, task_of
+from bench.desk import MOST_MEMBERS, task_of
 from bench.figures import percentile
 from bench.goals import Goals
 from bench.served import NotServed, Served, Wish
@@ -148,8 +148,8 @@ async def _one_population(cluster: ControlPlane, options: Options, directory: Pa
     await asyncio.to_thread(served.__enter__)
     try:
         live = await asyncio.to_thread(served.wait_live)
-        print(f"bench: {count} revisions are live", file=sys.stderr, flush=True)
-        seen = [await _quarantine(served, live[member], member, options) for member in members(count)]
+        print(f"bench: {len(live)} of {count} revisions are live", file=sys.stderr, flush=True)
+        seen = [await _quarantine(served, name, member, options) for member, name in sorted(live.items())]
         decisions = await asyncio.to_thread(served.decisions)
         decided = quarantined_at(decisions, decisions_in(cluster.audit_log, served.namespace))
         found = [Trial(name, asked, decided[name], heard) for name, asked, heard in seen]

@@ -143,6 +143,7 @@ async def _killed(cluster: Cluster, directory: Path, kills: int) -> Play:
     await asyncio.to_thread(served.__enter__)
     try:
         live = await asyncio.to_thread(served.wait_live)
+        assert len(live) == 2
         play = Play(served, live, await asyncio.to_thread(served.voices))
         names = members(2)
         users = Users(served.ports, lambda number: task_of(names[number % 2]), each=6)

@@ -110,7 +110,7 @@ class Reason(StrEnum):
     TASK_NOT_TRADED = "TaskNotTraded", "spec.contract.task names an invariant; name a task of role Task."
     MATCH_PATTERN_UNUSABLE = (
         "MatchPatternUnusable",
-        "Gateways cannot use a regex of spec.contract.match, so it routes nothing. Mend the one that is named.",
+        "Gateways cannot use a regex of contract.match, so it routes nothing. Mend the one that is named.",
     )
     RANK_ABOVE_CAPACITY = "RankAboveCapacity", "Lower lora.rank, or raise serving.capacity.maxRank."
     BASELINE_RUNNING = "BaselineRunning", "The generalist is being evaluated on the suite."

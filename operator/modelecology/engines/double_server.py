@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .double import EngineDouble, Lie
+from .double import EngineDouble
 from .port import EngineRefused, EngineUnreachable
 
 _KINDS = {400: "InvalidUserInput", 404: "NotFoundError"}
@@ -114,14 +114,13 @@ async def _read(request: web.Request, kind: type[_T]) -> _T:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve a double on this machine until it is told to end."""
+    """Serve a truthful double on this machine until it is told to end."""
     parser = argparse.ArgumentParser(description="An engine without a model, with vLLM's API.")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--max-loras", type=int, default=4)
     parser.add_argument("--answer-seconds", type=float, default=0.0, help="time that each answer takes")
-    parser.add_argument("--lie", type=Lie, choices=tuple(Lie), action="append", default=[], dest="lies")
     given = parser.parse_args(arguments)
-    app = double_app(EngineDouble(capacity=given.max_loras, lies=given.lies), given.answer_seconds)
+    app = double_app(EngineDouble(capacity=given.max_loras), given.answer_seconds)
     web.run_app(app, host="127.0.0.1", port=given.port, print=None)
 
 
