@@ -46,7 +46,6 @@ class BenchDesk:
     directory: Path
     count: int
     parallelism: int
-    items: int = _ITEMS  # of each task; more of them buy more looks
 
     @property
     def store(self) -> str:
@@ -122,7 +121,7 @@ class BenchDesk:
 
     def _data(self, task: str) -> Manifest:
         path = self.directory / f"{task}.jsonl"
-        return {"uri": f"file://{path}", "digest": write_items(path, self.items)}
+        return {"uri": f"file://{path}", "digest": write_items(path, _ITEMS)}
 
 
 def naive_crd() -> Manifest:

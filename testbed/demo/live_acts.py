@@ -27,7 +27,7 @@ HURRIED = 0.8
 _QUARANTINE_RATE = 20.0
 _AFTER = 20
 _PATIENCE_SECONDS = 60.0
-_REASON = "answers are late by a day, says the desk"
+_REASON = "the desk looks into an answer"
 
 
 def ask_through_gateway(scene: Scene, users: Users, snapshot: Snapshot) -> None:

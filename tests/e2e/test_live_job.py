@@ -21,6 +21,8 @@ from tests.e2e.conftest import PATIENCE_SECONDS, Watcher
 from tests.e2e.tiny_population import Manifest, as_list
 from tests.e2e.tiny_users import crowd, objects, revision, write_files
 
+pytestmark = pytest.mark.long
+
 RATE = 10.0
 CALM, HURRIED = Pace(RATE, {"code": 1.0}), Pace(RATE, {"code": 1.0}, hurried=0.8)
 

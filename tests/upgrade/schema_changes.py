@@ -26,6 +26,8 @@ def breaking(old: Schema, new: Schema, path: str = "") -> Iterator[str]:
     Patterns and CEL rules cannot be compared by looking at them; a real API server judges those.
     """
     where = path or "the object"
+    if any(rule["rule"] == "false" for rule in old.get("x-kubernetes-validations", ())):
+        return  # the older one refused it whatever stood there, so no object has it
     if old.get("type") != new.get("type"):
         yield f"{where}: type {old.get('type')} became {new.get('type')}"
         return

@@ -106,6 +106,13 @@ def test_a_change_that_breaks_is_named(change: Callable[[Schema], None], said: s
     assert list(breaking(OLD, new)) == [said]
 
 
+def test_a_field_that_was_refused_whatever_stood_in_it_may_become_anything() -> None:
+    old, new = copy.deepcopy(OLD), copy.deepcopy(OLD)
+    old["properties"]["later"] = {"type": "array", "x-kubernetes-validations": [{"rule": "false"}]}
+    new["properties"]["later"] = {"type": "object", "required": ["x"], "properties": {"x": {}}}
+    assert list(breaking(old, new)) == []
+
+
 @pytest.mark.parametrize(
     "change",
     [

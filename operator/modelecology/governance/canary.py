@@ -77,8 +77,8 @@ def _check_step(situation: Situation, rules: Canary) -> Check:
     if step.minimum_duration:
         limit += f", {span(step.minimum_duration)}"
     done = live.in_step >= step.minimum_scored and situation.now >= _earliest(situation, step)
-    lasted = situation.now - situation.record.since
-    message = f"{_which(situation, rules)}: {live.in_step} scored in {span(lasted)}; asked: {limit}."
+    # Not how long it has lasted: that is another message, and another status, with each look.
+    message = f"{_which(situation, rules)}: {live.in_step} scored; asked: {limit}."
     outcome = Outcome.PASS if done else Outcome.INCONCLUSIVE
     return Check(CheckName.STEP, outcome, f"{live.in_step} scored", limit, n=live.in_step, message=message)
 
