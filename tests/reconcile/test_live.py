@@ -147,16 +147,17 @@ def test_what_the_client_did_wrong_is_nobodys_failure_nor_is_a_shadow_that_was_a
     assert of_shadow(records, trial()).answered == 0
 
 
-def test_each_answer_of_a_canary_is_held_beside_those_of_the_others_since_the_one_before(
+def test_the_answers_of_a_canary_are_held_beside_those_of_the_others_since_the_unit_before(
     folder: Path,
 ) -> None:
-    ours = {"arm": Arm.CANARY}
+    ours: dict[str, Any] = {"arm": Arm.CANARY}
     records = ledger(
         folder,
         asked("l1", said(LIVE, "good")),
         asked("l2", said(LIVE, "bad")),
-        asked("c1", said(TRIED, "good"), **ours),  # type: ignore[arg-type]  # one keyword
-        asked("c2", said(TRIED, "bad", seconds=3.0), **ours),  # type: ignore[arg-type]  # the same
+        asked("c1", said(TRIED, "good"), **ours),
+        asked("c2", said(TRIED, "bad", seconds=3.0), **ours),
+        asked("c3", said(TRIED, "good"), **ours),
         asked("l3", said(LIVE, "good")),
         *(
             told(name, score=score, at=at)
@@ -165,16 +166,31 @@ def test_each_answer_of_a_canary_is_held_beside_those_of_the_others_since_the_on
                 ("l2", 0.0, 20.0),
                 ("c1", 1.0, 30.0),
                 ("c2", 0.0, 110.0),
+                ("c3", 1.0, 115.0),
                 ("l3", 1.0, 120.0),
             )
         ),
     )
     found = of_canary(records, trial())
-    assert found.differences == (0.5, -1.0)
-    assert (found.in_step, found.answered, found.failed, found.late) == (1, 2, 0, 1)
+    assert found.differences == (0.5, -0.5)
+    assert (found.in_step, found.answered, found.failed, found.late) == (1, 3, 0, 1)
 
 
-def test_an_answer_that_failed_counts_without_a_word_from_anybody(folder: Path) -> None:
+def test_the_same_people_are_what_every_asker_of_the_canary_is_held_beside(folder: Path) -> None:
+    records: list[LiveRecord] = []
+    for turn in range(3):
+        records += [
+            asked(f"l{turn}", said(LIVE, "good"), asker="a" * 16),
+            asked(f"l{turn}b", said(LIVE, "bad"), asker="a" * 16),
+            asked(f"c{turn}", said(TRIED, "good"), arm=Arm.CANARY, asker=f"{turn:016x}"),
+            told(f"l{turn}", score=0.5, at=10.0 + 3 * turn),
+            told(f"l{turn}b", score=0.0, at=11.0 + 3 * turn),
+            told(f"c{turn}", score=1.0, at=12.0 + 3 * turn),
+        ]
+    assert of_canary(ledger(folder, *records), trial()).differences == (0.5, 0.5, 0.5)
+
+
+def test_a_failure_of_which_nobody_speaks_is_counted_and_is_no_score(folder: Path) -> None:
     records = ledger(
         folder,
         asked("c1", said(TRIED, None, "HTTP 500"), arm=Arm.CANARY, at=1.0),
@@ -182,7 +198,25 @@ def test_an_answer_that_failed_counts_without_a_word_from_anybody(folder: Path) 
         told("l1", score=1.0, at=3.0),
     )
     found = of_canary(records, trial())
-    assert (found.differences, found.answered, found.failed) == ((-1.0,), 1, 1)
+    assert (found.differences, found.answered, found.failed) == ((), 1, 1)
+
+
+def test_a_failed_copy_is_wrong_where_a_label_would_have_scored_it_and_nothing_where_none_would(
+    folder: Path,
+) -> None:
+    failed = asked("r1", said(LIVE, "a"), said(TRIED, None, "HTTP 500"))
+    assert of_shadow(ledger(folder, failed, told("r1", label="a")), trial()).differences == (-1.0,)
+    assert of_shadow(ledger(folder, failed, told("r1", score=0.9)), trial()).differences == ()
+
+
+def test_where_nothing_serves_the_others_they_got_nothing(folder: Path) -> None:
+    records = ledger(
+        folder,
+        asked("g1", said("", None, "HTTP 503"), arm=Arm.GENERALIST, at=1.0),
+        asked("c1", said(TRIED, "good"), arm=Arm.CANARY, at=2.0),
+        told("c1", score=0.75, at=3.0),
+    )
+    assert of_canary(records, trial()).differences == (0.75,)
 
 
 def test_before_anything_is_live_a_canary_is_held_beside_the_generalist(folder: Path) -> None:

@@ -36,7 +36,12 @@ class Rebuilding:
 
         Raises LogBroken, CliError.
         """
-        verify(None, self._offline.copy(self._uid), keys=keys)
+        whole = verify(None, self._offline.copy(self._uid), keys=keys)
+        if keys is not None and not whole.signed:
+            raise CliError(
+                "Nothing of the log in the store is signed, so a key vouches for nothing.",
+                "To trust the store alone, leave out --public-key.",
+            )
         log = self._offline.log(self._uid)
         contents = log.contents()
         entries = [entry_of_line(line, "a decision of the store") for line in log.lines(0, contents)]

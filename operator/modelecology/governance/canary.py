@@ -18,11 +18,11 @@ from .verdict import changed_proof, claimed_task, due, span, task_missing
 
 def decide_canary(situation: Situation) -> Verdict | Wait:
     """Go on with the next step, go live, go back, or wait for what users get, for time or for a person."""
-    if claimed_task(situation) is None:
-        return task_missing(situation)
     proved = settle(situation)
     if isinstance(proved, Verdict):
         return proved
+    if claimed_task(situation) is None:
+        return task_missing(situation)
     changed = changed_proof(situation)
     if changed:
         message = f"The {changed} changed while it was a canary; the verdict that led here is taken again."
@@ -65,7 +65,7 @@ def _chain(situation: Situation, rules: Canary, proved: Check | Wait) -> tuple[C
         shown,
         check_errors(live, rules.maximum_errors, policy.confidence),
         check_live_latency(live, policy),
-        check_live_gain(live, -rules.tolerance, 1, policy.confidence),
+        check_live_gain(live, -rules.tolerance, 1, policy.confidence, situation.record.step),
         _check_step(situation, rules),
     )
 

@@ -20,17 +20,22 @@ from .sequential import Question, Units, answer, lower_bound
 NOTHING = Live()
 
 
-def check_live_gain(live: Live, margin: float, asked: int, confidence: float) -> Check:
+def check_live_gain(live: Live, margin: float, asked: int, confidence: float, step: int = 0) -> Check:
     """Check that the mean difference is above the margin, from so many differences at least.
 
     It fails once a mean above the margin is refuted, by all differences or by those of this step alone: what
-    has passed before may go wrong later.
+    has passed before may go wrong later. `step` counts from 0.
     """
     limit = f"more than {margin:+.2f}, of at least {asked}"
     units = np.array(live.differences, dtype=np.float64)
     try:
         passed = _passes(units, margin, 1.0 - confidence)
-        failed = _fails((units, units[len(units) - live.in_step :]), margin, 1.0 - confidence)
+        failed = _fails(units, margin, (1.0 - confidence) / 2) or _fails(
+            # Over all steps, however many, these levels come to half of the level at most.
+            units[len(units) - live.in_step :],
+            margin,
+            (1.0 - confidence) / 2 ** (step + 2),
+        )
     except EvidenceError as error:
         return Check(CheckName.LIVE_GAIN, Outcome.ERROR, "broken", limit, message=str(error))
     n = len(units)
@@ -56,13 +61,13 @@ def check_live_gain(live: Live, margin: float, asked: int, confidence: float) ->
 
 def _passes(units: Units, margin: float, level: float) -> bool:
     question = Question(CheckName.LIVE_GAIN, margin, level, margin, 0.0)
-    return answer(question, units).outcome is Outcome.PASS
+    # It must hold still: what was proven once may not be so any more.
+    return answer(question, units).outcome is Outcome.PASS and lower_bound(units, level) >= margin
 
 
-def _fails(parts: tuple[Units, ...], margin: float, level: float) -> bool:
-    # Whichever part refutes it: together they may err no more often than one.
-    question = Question(CheckName.LIVE_GAIN, margin, 0.0, margin, level / len(parts))
-    return any(answer(question, part).outcome is Outcome.FAIL for part in parts)
+def _fails(units: Units, margin: float, level: float) -> bool:
+    question = Question(CheckName.LIVE_GAIN, margin, 0.0, margin, level)
+    return answer(question, units).outcome is Outcome.FAIL
 
 
 def _bounds(units: Units, confidence: float) -> Interval:

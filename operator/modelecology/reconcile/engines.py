@@ -224,7 +224,8 @@ def _failed(view: EngineView, name: str, message: str) -> None:
 
 
 def _of_engine(view: EngineView) -> tuple[object, ...]:
-    return view.looked, view.reachable, view.refused, view.message
+    # Not the message: one that is another with each look would wake everybody each time.
+    return view.looked, view.reachable, view.refused
 
 
 def _of_adapters(view: EngineView) -> dict[str, tuple[object, ...]]:

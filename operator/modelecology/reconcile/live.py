@@ -1,7 +1,7 @@
 """Stage 1, live requests: reads what gateways wrote down, joins it with feedback, and scores it.
 
-The records of a population lie in one directory (store/live_files.py). Each look reads what is new. What was
-read is forgotten when it is older than the longest trial, so the operator's memory stays bounded.
+The records of a population lie in one directory (store/live_files.py). Each look reads what is new. The
+newest MOST_EXCHANGES are remembered, so that the operator's memory stays bounded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from modelecology.governance import scoring
 from modelecology.governance.facts import Live
 from modelecology.store.live_files import LiveFiles
 
-MOST_EXCHANGES = 100_000
+MOST_EXCHANGES = 50_000
 """Requests of one population that are remembered; of more, the oldest go."""
 _BUSY = ("HTTP 408", "HTTP 429")
 _UNSERVED = (RouteReason.NOT_RESIDENT, RouteReason.WRONG_MODEL_ANSWERED)
@@ -64,9 +64,11 @@ class LiveLedger:
                     continue
                 if isinstance(record, Exchange):
                     # A copy is written down after its answer: the later one knows more.
-                    self._exchanges[record.request_id] = record
+                    self._exchanges[record.request_id] = record.model_copy(update={"prompt": None})
                 else:
-                    self._feedback.setdefault(record.request_id, record)
+                    first = self._feedback.get(record.request_id)
+                    if first is None or record.time < first.time:
+                        self._feedback[record.request_id] = record
             for known in (self._exchanges, self._feedback):
                 while len(known) > MOST_EXCHANGES:
                     known.popitem(last=False)
@@ -136,8 +138,10 @@ def of_shadow(ledger: LiveLedger, trial: Trial) -> Live:
 def of_canary(ledger: LiveLedger, trial: Trial) -> Live:
     """Hold what the canary's users got beside what the others got in the same time.
 
-    Each score of the canary is one unit: it is compared with the mean of the others' scores since the unit
-    before it. Which scores those are depends on when they came, and not on what they are.
+    A unit is the mean of the canary's scores less that of the others', each since the unit before it: there
+    is one as soon as both sides have one. Which scores those are depends on when they came, and not on what
+    they are. A failed answer is judged by its own limit, and is a score only where somebody says so: scores
+    come for few of the answers, and failures for all.
     """
     score = _score_of(trial.task)
     found = [
@@ -150,11 +154,8 @@ def of_canary(ledger: LiveLedger, trial: Trial) -> Live:
         value = score(each.exchange.answer, each.feedback, served=True)
         if value is not None:
             told.append((each.at, each.unit, value, _is_canary(each.exchange, trial.served)))
-    told += [
-        (e.time, e.asker or e.request_id, 0.0, _is_canary(e, trial.served))
-        for e in found
-        if e.answer.error is not None and ledger.feedback(e.request_id) is None
-    ]
+    # Where nothing serves the others and the population has no fallback, that is what they got.
+    told += [(e.time, e.asker or e.request_id, 0.0, False) for e in found if not e.answer.served]
     told.sort()
     if not trial.unit_is_request:
         told = list(_first_told(told))
@@ -167,9 +168,9 @@ def _matched(told: list[tuple[float, str, float, bool]]) -> Iterator[tuple[float
     theirs: list[float] = []
     for at, _, value, canary in told:
         (ours if canary else theirs).append(value)
-        while ours and theirs:
-            # Those who came while one side had nobody wait; each is used once.
-            yield at, ours.pop(0) - sum(theirs) / len(theirs)
+        if ours and theirs:
+            yield at, sum(ours) / len(ours) - sum(theirs) / len(theirs)
+            ours.clear()
             theirs.clear()
 
 
@@ -205,12 +206,17 @@ def _first_of_each(pairs: list[tuple[float, str, float]]) -> Iterator[tuple[floa
 def _first_told(
     told: list[tuple[float, str, float, bool]],
 ) -> Iterator[tuple[float, str, float, bool]]:
-    # A user changes sides when the share grows; on each side the first word counts.
-    seen: set[tuple[str, bool]] = set()
+    # The canary's askers are the witnesses, so each counts once. The others are what these are held beside:
+    # each counts once for each of the canary's, or soon none of them would be left.
+    ours, theirs = set[str](), set[str]()
     for each in told:
-        if (each[1], each[3]) not in seen:
-            seen.add((each[1], each[3]))
-            yield each
+        seen = ours if each[3] else theirs
+        if each[1] in seen:
+            continue
+        seen.add(each[1])
+        if each[3]:
+            theirs.clear()
+        yield each
 
 
 def _is_canary(exchange: Exchange, served: str) -> bool:
@@ -230,14 +236,21 @@ def _score_of(task: Task) -> _Score:
     def score(answer: Answered | None, said: Feedback, *, served: bool) -> float | None:
         if answer is None:
             return None
-        if answer.error is not None:
-            return 0.0
         if said.score is not None:
             # A score is of what the user got, and of no other answer.
             return said.score if served else None
+        if answer.error is not None:
+            return 0.0 if _judges(task.scorer, said) else None
         return _by_label(task.scorer, answer, said)
 
     return score
+
+
+def _judges(scorer: Scorer, said: Feedback) -> bool:
+    """Whether a label could score an answer, if there were one."""
+    if scorer is Scorer.EXACT:
+        return said.label_sha256 is not None
+    return scorer is Scorer.CONTAINS and said.label is not None
 
 
 def _by_label(scorer: Scorer, answer: Answered, said: Feedback) -> float | None:

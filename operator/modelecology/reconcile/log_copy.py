@@ -84,6 +84,12 @@ class LogCopy:
         stored.describe(*self._whose)
         first = contents.sealed + 1
         before = self.newest() if contents.segments else None
+        if before is not None and before.signature is not None and self._sign is None:
+            # One that is not signed after one that is could never be verified again.
+            raise LogBroken(
+                f"{before.name} is signed, and this operator has no key to sign the next one; "
+                "give it one by --log-key-file"
+            )
         lines = [line_of(e) for e in entries if first <= e.sequence < first + size]
         chain = Chain(contents.sealed, _last_digest(before))
         for line in lines:
@@ -92,7 +98,11 @@ class LogCopy:
             raise LogBroken(f"decisions {chain.sequence + 1}-{first + size - 1} are not in the cluster")
         root = before.root if before is not None else GENESIS
         run = sealed_segment(self._whose[1], first, lines, root)
-        segment = stored.seal(signed(self.uid, run, self._sign))
+        try:
+            segment = stored.seal(signed(self.uid, run, self._sign))
+        except StoreError:
+            self._known = None  # it may be there, or somebody else's: the next look lists the store anew
+            raise
         self._known = (stored, Contents((*contents.segments, (first, segment.last)), contents.entries))
         return segment
 

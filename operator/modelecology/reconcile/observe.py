@@ -182,7 +182,7 @@ class Observer:
             if asked.split == "Main" and (found := self._read(asked)) is not None:
                 baseline[asked.task] = found.results
         if len(baseline) < len(self._frame.tasks):
-            return Evidence(baseline=baseline)
+            return Evidence(baseline=baseline, live=self._live())
         rival = self._pinned() or self._incumbent(baseline[self._claim.task])
         return Evidence(
             baseline=baseline,

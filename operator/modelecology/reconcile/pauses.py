@@ -47,7 +47,7 @@ def pause(wait: Wait, revision: RevisionRecord, now: datetime) -> float:
     """Say when to look again at the latest, in seconds."""
     if wait.reason in ENVIRONMENT:
         return ENVIRONMENT_SECONDS
-    if wait.reason in (Reason.LIVE_SCORING, Reason.CANARY_RUNNING):
+    if revision.state is State.CANARY or wait.reason is Reason.LIVE_SCORING:
         return RECORDS_SECONDS
     if wait.until is not None:
         until = min(seconds_until(wait.until, now, WAIT_SECONDS), LONGEST_SECONDS)

@@ -14,6 +14,7 @@ from modelecology.api.vocabulary import (
     RETIRE_ANNOTATION,
     RETRY_ANNOTATION,
     UNDO_ANNOTATION,
+    State,
 )
 from modelecology.governance.facts import Approval, RevisionRecord
 from modelecology.governance.lifecycle import RESIDENT
@@ -39,7 +40,12 @@ def retry_asked(specialist: Specialist, log: SpecialistRecord) -> str:
 def approval(specialist: Specialist, record: RevisionRecord) -> Approval | None:
     """Read who approved which revision; None where nobody did. The record is that of the current one."""
     found = _word(specialist, APPROVE_ANNOTATION)
-    return replace(found, used=found.by == record.promoted_by) if found is not None else None
+    if found is None:
+        return None
+    # Each step of a canary needs a word of its own: one from before it began was for an earlier one.
+    given = _time(found.by.rpartition("@")[2])
+    old = record.state is State.CANARY and given is not None and given <= record.since
+    return replace(found, used=found.by == record.promoted_by or old)
 
 
 def acceptance(specialist: Specialist, record: RevisionRecord) -> Approval | None:

@@ -70,7 +70,11 @@ async def _look(
         change = await look_at_engine(runtime, population, endpoint, wanted, frozenset(wanted))
         if not change:
             return
-        await tend_routes(runtime, population)
+        # The look may have taken long: the table is written by the Population of now.
+        current = runtime.cache.population(meta.namespace, meta.name)
+        if current is None or current.metadata.uid != meta.uid:
+            return
+        await tend_routes(runtime, current)
         wake_concerned(runtime, population, log, (change,))
         runtime.queue.add(WorkKey(POPULATION.kind, meta.namespace, meta.name))
         if change.adapters:

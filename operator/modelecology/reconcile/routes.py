@@ -135,8 +135,8 @@ def routed_to(runtime: Runtime, population: Population, endpoint: str) -> frozen
     kept = runtime.routes.get((population.metadata.namespace, population.metadata.name))
     if kept is not None and kept.foreign:
         return frozenset()
-    if kept is None or kept.read is None:
-        return None
+    if kept is None or kept.read is None or kept.lock.locked():
+        return None  # or a table is on its way, which may name more
     now = runtime.now()
     recent = {pair for pair, when in kept.left.items() if now - when < _TAKEN_IN}
     return frozenset(name for engine, name in _pairs(kept.table) | recent if engine == endpoint)

@@ -41,6 +41,11 @@ async def serve(runtime: Runtime, frame: Frame) -> Wait | None:
     belongs = await _places(runtime, frame)
     changed = await asyncio.to_thread(_restore, frame, belongs, faults)
     wanted = await asyncio.to_thread(_wanted, runtime, frame, faults)
+    if faults:
+        # What the store cannot tell now it has told before: a replica that restarts must not wait for it.
+        names = {r.served_name for r in residents(frame.log)}
+        before = runtime.residents.get(where, {})
+        wanted = {name: before[name] for name in before.keys() & names} | wanted
     runtime.residents[where] = wanted
     # A resident of which the store or the suite cannot tell the fingerprint now is left as it is.
     kept = {r.served_name for r in residents(frame.log)} - wanted.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 from pydantic_core import SchemaValidator, core_schema
@@ -114,6 +115,7 @@ def _phrase(value: str) -> str:
     return rf"(?i)(?:^|\W){literal}(?:\W|$)"
 
 
+@lru_cache(maxsize=1024)
 def _search(pattern: str) -> _Found:
     # pydantic's own engine: its time is linear in the text, so no pattern can hold up the gateway.
     return SchemaValidator(core_schema.str_schema(pattern=pattern)).isinstance_python

@@ -95,8 +95,12 @@ class Gateway:
         except NotServed as miss:
             if routed.route.target == routed.held.plan.generalist:
                 raise bad_gateway("The engines do not serve the generalist by the table's name.") from miss
-            self._record_failure(passage.request_id, routed, miss.reason)
+            self._record_failure(passage.request_id, routed, miss.reason.value)
             routed = passage.routed = self._instead(routed, miss.reason)
+        except Refusal as refusal:
+            if routed.route.target not in self.table().plan.quarantined:
+                self._record_failure(passage.request_id, routed, f"HTTP {int(refusal.status)}")
+            raise
         try:
             return await self._ask(request, passage, routed)
         except NotServed as miss:
@@ -219,10 +223,10 @@ class Gateway:
         if routed.on_trial and not copied:
             self._journal.add(seen)
 
-    def _record_failure(self, request_id: str, routed: Routed, reason: RouteReason) -> None:
-        """A canary that no engine serves has failed as well."""
+    def _record_failure(self, request_id: str, routed: Routed, why: str) -> None:
+        """A canary that no engine serves, or that does not answer, has failed as well."""
         if routed.on_trial:
-            said = Said(routed.route.target or "", None, reason.value, 0.0, None)
+            said = Said(routed.route.target or "", None, why, 0.0, None)
             self._journal.add(self._seen(request_id, routed, said))
 
     def _seen(self, request_id: str, routed: Routed, said: Said) -> Seen:
