@@ -19,6 +19,7 @@ from modelecology.api.population import Population
 from modelecology.cli import options
 from modelecology.cli.offline import Offline
 from modelecology.cli.replays import entry
+from modelecology.governance.log import LogBroken
 from modelecology.reconcile.log_copy import LogCopy
 from modelecology.store import ArtifactStore
 from modelecology.store.logs import StoredLog
@@ -232,6 +233,26 @@ def test_a_signature_that_was_taken_away_is_missed_and_nothing_is_rebuilt(
     assert (code, said in err) == (1, True)
     assert cluster.annotations == {}
     assert run("log", "rebuild", "desk", *where)[0] == 0
+
+
+@pytest.mark.usefixtures("signed")
+def test_after_a_signed_segment_nothing_is_sealed_without_a_key(cluster: PlayedCluster, store: Path) -> None:
+    (uid,) = (p.name for p in (store / "log").iterdir())
+    copy = LogCopy(lambda: ArtifactStore.open(f"file://{store}"), uid, "d", "desk", None)
+    with pytest.raises(LogBroken, match=r"segment 11-20 is signed, and this operator has no key"):
+        copy.seal([entry(d) for d in cluster.decided], 10)
+
+
+def test_a_key_rebuilds_nothing_from_a_store_in_which_nothing_is_signed(
+    run: Run, cluster: PlayedCluster, store: Path, signed: Path
+) -> None:
+    where, ours = ("--store", f"file://{store}"), ("--public-key", str(signed / "ours.pub"))
+    for segment in store.glob("log/*/segment-*"):
+        segment.unlink()
+    lost(cluster)
+    code, _, err = run("log", "rebuild", "desk", *where, *ours)
+    assert (code, "Nothing of the log in the store is signed" in err) == (1, True)
+    assert cluster.annotations == {}
 
 
 def test_a_key_that_cannot_be_used_is_told_before_anything_is_read(run: Run, signed: Path) -> None:
