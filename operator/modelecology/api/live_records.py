@@ -9,6 +9,11 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from .meta import Label, Model
 
+SEGMENTS = "live-*.jsonl*"
+"""How segments of records are called in their directory."""
+OPEN_SUFFIX = ".part"
+"""What a segment's name ends with while its gateway writes it."""
+
 RequestId = Annotated[str, Field(pattern=r"^[-_a-zA-Z0-9]{1,64}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

@@ -9,11 +9,11 @@ from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .approval import awaiting, check_approval
-from .facts import Canary, CanaryStep, Check, Residency, Situation, Verdict, Wait
+from .facts import Canary, CanaryStep, Check, Situation, Verdict, Wait
 from .lifecycle import CheckName
 from .live import NOTHING, check_errors, check_live_gain, check_live_latency
 from .residence import check_fingerprint, settle
-from .verdict import changed_proof, claimed_task, due, span, task_missing
+from .verdict import changed_proof, claimed_task, concluded, due, span, task_missing
 
 
 def decide_canary(situation: Situation) -> Verdict | Wait:
@@ -48,7 +48,7 @@ def _judge(situation: Situation, rules: Canary, proved: Check | Wait) -> Verdict
         gain = broken.name == CheckName.LIVE_GAIN
         reason = Reason.LIVE_SCORE_REFUTED if gain else Reason.LIVE_LIMIT_BROKEN
         message = f"The canary is aborted; who served before serves all again. {broken.message}"
-        return _end(situation, checks, Action.REJECT, State.REJECTED, reason, message, Outcome.FAIL)
+        return concluded(situation, checks, Action.REJECT, State.REJECTED, reason, message, Outcome.FAIL)
     if isinstance(proved, Wait):
         return proved
     unproven = next((c for c in checks if c.outcome is not Outcome.PASS), None)
@@ -59,8 +59,7 @@ def _judge(situation: Situation, rules: Canary, proved: Check | Wait) -> Verdict
 
 def _chain(situation: Situation, rules: Canary, proved: Check | Wait) -> tuple[Check, ...]:
     policy, live = situation.policy, situation.evidence.live or NOTHING
-    nothing = Residency(replicas=0, proved=0, mismatched=0, unreachable=0)
-    shown = proved if isinstance(proved, Check) else check_fingerprint(situation.residency or nothing)
+    shown = proved if isinstance(proved, Check) else check_fingerprint(situation.residency)
     return (
         shown,
         check_errors(live, rules.maximum_errors, policy.confidence),
@@ -98,7 +97,9 @@ def _unproven(
     if rules.reject_late and situation.now > situation.record.entered + rules.maximum:
         message = f"Insufficient evidence within {span(rules.maximum)}. {unproven.message}"
         reason = Reason.INSUFFICIENT_EVIDENCE
-        return _end(situation, checks, Action.SHELVE, State.SHELVED, reason, message, Outcome.INCONCLUSIVE)
+        return concluded(
+            situation, checks, Action.SHELVE, State.SHELVED, reason, message, Outcome.INCONCLUSIVE
+        )
     message = f"{_which(situation, rules)}. {unproven.message}"
     return Wait(Reason.CANARY_RUNNING, message, checks=checks)
 
@@ -120,26 +121,5 @@ def _step_on(situation: Situation, rules: Canary, checks: tuple[Check, ...]) -> 
     else:
         action, target, message = Action.PROMOTE, State.LIVE, f"All users come next. {shown}"
     return replace(
-        _end(situation, checks, action, target, Reason.STEP_PASSED, message, Outcome.PASS), actor=actor
-    )
-
-
-def _end(
-    situation: Situation,
-    checks: tuple[Check, ...],
-    action: Action,
-    target: State,
-    reason: Reason,
-    message: str,
-    outcome: Outcome,
-) -> Verdict:
-    return due(
-        situation,
-        action,
-        target,
-        reason,
-        message,
-        outcome=outcome,
-        checks=checks,
-        scorecard=situation.record.scorecard,
+        concluded(situation, checks, action, target, Reason.STEP_PASSED, message, Outcome.PASS), actor=actor
     )

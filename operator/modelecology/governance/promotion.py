@@ -11,7 +11,7 @@ from modelecology.api.vocabulary import Action, Outcome, State, Target
 from .approval import awaiting, check_approval
 from .courses import gain_margin
 from .evidence import Difference, EvidenceError, difference
-from .facts import Check, Cost, Residency, Results, Situation, Verdict, Wait
+from .facts import Check, Cost, Results, Situation, Verdict, Wait
 from .invariants import summary
 from .lifecycle import PASSING, CheckName
 from .limits import check_latency
@@ -21,6 +21,7 @@ from .verdict import (
     changed_proof,
     claimed_task,
     clip,
+    concluded,
     confidently,
     due,
     named,
@@ -152,11 +153,10 @@ def _unproved(situation: Situation, waiting: Wait) -> Verdict | Wait:
     """Wait for the proof until the time in shadow is over."""
     if _has_done_its_part(situation) or situation.now <= _end_of_shadow(situation):
         return waiting
-    nothing = Residency(replicas=0, proved=0, mismatched=0, unreachable=0)
     most = span(situation.policy.shadow_maximum)
     return _shelve_late(
         situation,
-        check_fingerprint(situation.residency or nothing),
+        check_fingerprint(situation.residency),
         f"Insufficient evidence: not every replica was proved within {most}. {waiting.message}",
     )
 
@@ -181,7 +181,9 @@ def _unscored(situation: Situation, proved: Check) -> Verdict | Wait:
 def _shelve_late(situation: Situation, proved: Check, message: str, lost: Cost | None = None) -> Verdict:
     """Shelve a candidate whose time is over, and charge what its last try has lost."""
     reason = Reason.INSUFFICIENT_EVIDENCE
-    ended = _end(situation, _chain(situation, proved), Action.SHELVE, State.SHELVED, reason, clip(message))
+    ended = concluded(
+        situation, _chain(situation, proved), Action.SHELVE, State.SHELVED, reason, clip(message)
+    )
     return replace(ended, cost=ended.cost + lost) if lost else ended
 
 
@@ -219,20 +221,22 @@ def _judge(situation: Situation, proved: Check) -> Verdict | Wait:
     broken = next((c for c in (gain, served) if c.outcome is Outcome.ERROR and (c is gain or answered)), None)
     if broken is not None:
         reason = Reason.EVIDENCE_ERROR
-        return _end(situation, checks, Action.FAIL, State.FAILED, reason, broken.message, Outcome.ERROR)
+        return concluded(situation, checks, Action.FAIL, State.FAILED, reason, broken.message, Outcome.ERROR)
     if limits.outcome is Outcome.ERROR:
         reason = Reason.EVIDENCE_ERROR
-        return _end(situation, checks, Action.FAIL, State.FAILED, reason, limits.message, Outcome.ERROR)
+        return concluded(situation, checks, Action.FAIL, State.FAILED, reason, limits.message, Outcome.ERROR)
     if limits.outcome is Outcome.FAIL:
         message = f"Hard invariant failure. {limits.message}"
         reason = Reason.HARD_INVARIANT_FAILURE
-        return _end(situation, checks, Action.REJECT, State.REJECTED, reason, message, Outcome.FAIL)
+        return concluded(situation, checks, Action.REJECT, State.REJECTED, reason, message, Outcome.FAIL)
     if scored.outcome is not Outcome.PASS:
         message = f"Insufficient evidence through the endpoint. {scored.message}"
-        return _end(situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message)
+        return concluded(
+            situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message
+        )
     if served.outcome is Outcome.FAIL:
         message = f"No better through the endpoint. {served.message}"
-        return _end(
+        return concluded(
             situation,
             checks,
             Action.REJECT,
@@ -244,10 +248,12 @@ def _judge(situation: Situation, proved: Check) -> Verdict | Wait:
     unproven = next((c for c in (limits, served) if c.outcome is not Outcome.PASS), None)
     if unproven is not None:
         message = f"Insufficient evidence through the endpoint. {unproven.message}"
-        return _end(situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message)
+        return concluded(
+            situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message
+        )
     if gain.outcome is not Outcome.PASS:
         message = f"The portfolio's gain does not repay its cost. {gain.message}"
-        return _end(
+        return concluded(
             situation, checks, Action.SHELVE, State.SHELVED, Reason.GAIN_DOES_NOT_REPAY, message, gain.outcome
         )
     live = by_name.get(CheckName.LIVE_GAIN)
@@ -270,14 +276,16 @@ def _live_unproven(situation: Situation, checks: tuple[Check, ...], live: Check)
     """Reject what live requests refute; else let them go on, or end it where its time is over."""
     if live.outcome is Outcome.FAIL:
         reason = Reason.LIVE_SCORE_REFUTED
-        return _end(situation, checks, Action.REJECT, State.REJECTED, reason, live.message, Outcome.FAIL)
+        return concluded(situation, checks, Action.REJECT, State.REJECTED, reason, live.message, Outcome.FAIL)
     if live.outcome is Outcome.ERROR:
         reason = Reason.EVIDENCE_ERROR
-        return _end(situation, checks, Action.FAIL, State.FAILED, reason, live.message, Outcome.ERROR)
+        return concluded(situation, checks, Action.FAIL, State.FAILED, reason, live.message, Outcome.ERROR)
     rules, most = situation.policy.live_shadow, span(situation.policy.shadow_maximum)
     if rules is not None and rules.reject_late and situation.now > _end_of_shadow(situation):
         message = f"Insufficient evidence on live requests within {most}. {live.message}"
-        return _end(situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message)
+        return concluded(
+            situation, checks, Action.SHELVE, State.SHELVED, Reason.INSUFFICIENT_EVIDENCE, message
+        )
     return Wait(Reason.LIVE_SCORING, live.message, checks=checks)
 
 
@@ -285,27 +293,6 @@ def _promote(situation: Situation, checks: tuple[Check, ...], message: str) -> V
     """Give it all users, or where the policy has steps, the first part of them."""
     reason, canary = Reason.SERVED_SCORE_CONFIRMED, situation.policy.canary
     if canary is None:
-        return _end(situation, checks, Action.PROMOTE, State.LIVE, reason, message, Outcome.PASS)
+        return concluded(situation, checks, Action.PROMOTE, State.LIVE, reason, message, Outcome.PASS)
     message = f"{canary.steps[0].percent} % of the users come first. {message}"
-    return _end(situation, checks, Action.START_CANARY, State.CANARY, reason, message, Outcome.PASS)
-
-
-def _end(
-    situation: Situation,
-    checks: tuple[Check, ...],
-    action: Action,
-    target: State,
-    reason: Reason,
-    message: str,
-    outcome: Outcome = Outcome.INCONCLUSIVE,
-) -> Verdict:
-    return due(
-        situation,
-        action,
-        target,
-        reason,
-        message,
-        outcome=outcome,
-        checks=checks,
-        scorecard=situation.record.scorecard,
-    )
+    return concluded(situation, checks, Action.START_CANARY, State.CANARY, reason, message, Outcome.PASS)

@@ -10,9 +10,12 @@ from .lifecycle import CheckName
 from .retirement import goes_at, retire_by_evidence
 from .verdict import clip, due
 
+NOWHERE = Residency(replicas=0, proved=0, mismatched=0, unreachable=0)
 
-def check_fingerprint(residency: Residency) -> Check:
-    """Check that every replica answers as the evaluated adapter does."""
+
+def check_fingerprint(residency: Residency | None) -> Check:
+    """Check that every replica answers as the evaluated adapter does; None where none was asked yet."""
+    residency = residency or NOWHERE
     if residency.mismatched > 0:
         outcome = Outcome.FAIL
         wrong = f"{residency.mismatched} of {residency.replicas}"

@@ -37,6 +37,28 @@ def due(
     return Verdict(edge, outcome, reason, clip(message), checks, scorecard, cost or Cost(), look=look)
 
 
+def concluded(
+    situation: Situation,
+    checks: tuple[Check, ...],
+    action: Action,
+    target: State,
+    reason: Reason,
+    message: str,
+    outcome: Outcome = Outcome.INCONCLUSIVE,
+) -> Verdict:
+    """Put a verdict on a resident candidate together; it keeps the scorecard of its proof."""
+    return due(
+        situation,
+        action,
+        target,
+        reason,
+        message,
+        outcome=outcome,
+        checks=checks,
+        scorecard=situation.record.scorecard,
+    )
+
+
 def claimed_task(situation: Situation) -> SuiteTask | None:
     """The suite's task that the contract claims; None where the suite has none of this name."""
     return next((t for t in situation.tasks if t.name == situation.claim.task), None)

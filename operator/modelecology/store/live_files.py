@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from modelecology.api.live_records import OPEN_SUFFIX, SEGMENTS
 from modelecology.store.errors import StoreUnavailable
 from modelecology.store.places import store_root
 
-PATTERN = "live-*.jsonl*"
-OPEN_SUFFIX = ".part"
 _PIECE = 1 << 20
 
 
@@ -37,7 +36,7 @@ class LiveFiles:
     def lines(self) -> Iterator[bytes]:
         """Give the whole lines that are new, segment by segment. Raises StoreUnavailable."""
         try:
-            found = sorted(self._directory.glob(PATTERN))
+            found = sorted(self._directory.glob(SEGMENTS))
         except OSError as error:
             raise StoreUnavailable(f"{self._directory} cannot be listed: {error.strerror}.") from error
         names = {path.name.removesuffix(OPEN_SUFFIX): path for path in found}

@@ -12,12 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
-from modelecology.api.live_records import LiveRecord, write_line
-
-OPEN_SUFFIX: Final = ".part"
-_PATTERN: Final = "live-*.jsonl*"
+from modelecology.api.live_records import OPEN_SUFFIX, SEGMENTS, LiveRecord, write_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ class SegmentRecorder:
     def _expire(self) -> None:
         """Delete what is too old, of whichever gateway, and the oldest of what is too much."""
         found: list[tuple[float, int, Path]] = []
-        for path in self._directory.glob(_PATTERN):
+        for path in self._directory.glob(SEGMENTS):
             try:
                 seen = path.stat()
             except FileNotFoundError:
