@@ -24,7 +24,7 @@ from modelecology.jobs.intents import (
 )
 from modelecology.jobs.port import JobFailure, JobSpec
 from modelecology.jobs.results import RESULTS
-from modelecology.store import ArtifactStore, Commit, Cost
+from modelecology.store import ArtifactStore, Commit, Cost, StoreError
 from modelecology.store.places import store_root
 from modelecology.workloads.course import run_course
 
@@ -43,13 +43,16 @@ class Playbook:
     specialists: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def effect(self, spec: JobSpec) -> JobFailure | None:
-        """Do what the job would have done."""
+        """Do what the job would have done, in a store that is there."""
         intent = parse_intent(spec.intent_json)
-        store = ArtifactStore.create(intent.store)
-        if isinstance(intent, EvaluateIntent):
-            self._evaluate_all(store, intent)
-        else:
-            _make(store, intent)
+        try:
+            store = ArtifactStore.open(intent.store)
+            if isinstance(intent, EvaluateIntent):
+                self._evaluate_all(store, intent)
+            else:
+                _make(store, intent)
+        except StoreError as error:
+            return JobFailure(error.reason, str(error), error.retry)
         return None
 
     def _evaluate_all(self, store: ArtifactStore, intent: EvaluateIntent) -> None:

@@ -94,6 +94,10 @@ class Garden:
         """Have Argo CD look at git; `hard` has it forget what it made of each commit."""
         self.argocd.kubectl("annotate", "application", self.name, "--overwrite", f"{_REFRESH}={kind}")
 
+    def has_looked(self) -> bool:
+        """Whether the last refresh is over: Argo CD takes the annotation away then."""
+        return _REFRESH not in self.get()["metadata"].get("annotations", {})
+
     def get(self) -> Object:
         """Read the Application."""
         found: Object = json.loads(self.argocd.kubectl("get", "application", self.name, "--output=json"))

@@ -170,9 +170,8 @@ class Soak:
         self._desk.wait(lambda: self._last_decision("dates-hasty") > before, "another verdict")
 
     def argocd_reads_git_anew(self) -> None:
-        before = self._garden.get()["status"]["reconciledAt"]
         self._garden.refresh("hard")
-        self._garden.wait(lambda: self._garden.get()["status"]["reconciledAt"] != before, "a refresh")
+        self._garden.wait(self._garden.has_looked, "a refresh")
 
     def a_seed_is_changed_in_git(self) -> None:
         self._seed += 1

@@ -32,6 +32,7 @@ from .test_crash import end_state
 LONGEST_ACT = 300.0
 SEED = int(os.environ.get("MODELECOLOGY_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 DECISIONS, STATUSES = 3, 2  # of the handful
+JOBS = 6  # the generalist's; a training, a screen, a proof, a shadow; and, once live, the rest of the suite
 LIFE = (
     Action.PROPOSE,
     Action.EVALUATE,
@@ -120,7 +121,8 @@ def it_is_wanted_back(desk: Desk) -> None:
 
 
 def it_serves(desk: Desk) -> bool:
-    return desk.states() == {"dates": "Live Serving"} and len(desk.engine.adapters()) == 1
+    ended = len(desk.runner.names()) == JOBS and not desk.runner.unfinished()
+    return ended and desk.states() == {"dates": "Live Serving"} and len(desk.engine.adapters()) == 1
 
 
 def it_is_away(desk: Desk) -> bool:

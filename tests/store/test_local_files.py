@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from modelecology.store import ArtifactCorrupt, ArtifactStore, Cost, StoreFull, StoreUnavailable
+from modelecology.store.local_files import LocalFiles
 
 from .test_exactly_once import Crash, crash_at
 
@@ -65,6 +66,19 @@ def test_a_missing_root_is_unavailable_and_never_looks_empty(tmp_path: Path) -> 
     assert StoreUnavailable.retry
     (tmp_path / "unmounted").mkdir()
     assert store.commit_of(KEY) is None
+
+
+def test_a_root_that_goes_away_right_after_a_look_is_not_made_anew(
+    store: ArtifactStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_and_lose(_files: LocalFiles) -> None:
+        root.rename(root.with_name("aside"))
+
+    assert store.commit_of(KEY) is None
+    monkeypatch.setattr(LocalFiles, "_require_root", look_and_lose)
+    with pytest.raises(StoreUnavailable):
+        store.files.prepare("artifacts/a/b")
+    assert not root.exists()
 
 
 def test_a_full_disk_is_told_as_such_and_leaves_nothing(

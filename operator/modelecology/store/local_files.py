@@ -104,8 +104,9 @@ class LocalFiles:
         return os.fdopen(descriptor, "rb")
 
     def _make_directory(self, path: Path) -> None:
+        """Make what is missing below the root; a root that goes away meanwhile is not made anew."""
         missing: list[Path] = []
-        while not path.is_dir():
+        while path != self.root and not path.is_dir():
             missing.append(path)
             path = path.parent
         for made in reversed(missing):
