@@ -8,7 +8,7 @@ UV := .tools/bin/uv
 endif
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-down test cluster-test check format crds binaries tools images bench mutants cluster-up cluster-down clean
+.PHONY: help demo demo-down test cluster-test engine-test check format crds binaries tools images bench mutants cluster-up cluster-down clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,10 @@ test: check tools ## all tests but the long ones, on real parts
 cluster-test: tools ## the long tests, in pods: the whole story by Helm, faults, Argo CD; needs root
 	@MODELECOLOGY_REQUIRE_NODE=1 .venv/bin/pytest -m "long or not long" --durations=15 tests/cluster tests/argocd tests/reconcile/test_crash_at_writes.py
 	@echo "cluster-test: green. Next: make demo CLUSTER=1"
+
+engine-test: .venv/.synced ## the engine's contract, asked of a real vLLM too (installed once: 6 GB, 2 minutes to start)
+	@.venv/bin/pytest -m "long or not long" --durations=5 tests/engines
+	@echo "engine-test: green. Next: .venv/bin/python -m bench.engine, or docs/engines.md"
 
 format: .venv/.synced ## format and sort
 	@.venv/bin/ruff format .

@@ -1,11 +1,12 @@
 """Measures job end to next action in real pods, beside the moment at which KubeRay's own RayJob says so.
 
-    python -m bench.cluster_latency [--specialists 6]
+    python -m bench.cluster_latency [--specialists 6] [--rounds 1]
 
 Needs root. A node of the testbed with KubeRay and the product installed by Helm runs real trainings of a tiny
 generalist, one at a time. For each job three moments are noted: its last commit marker in the store (the
-file's time), the next Decision (when the API server received it, from the audit log), and the first time that
-a watch shows the RayJob as ended.
+file's time), the next Decision about the adapter that it is for (when the API server received it, from the
+audit log), and the first time that a watch shows the RayJob as ended. A job that asks a live specialist the
+rest of the suite is left out: no Decision waits for it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ import yaml
 from kubernetes import client, config, watch
 
 from bench.figures import FILE_CLOCK_SECONDS, Spread, percentile
+from modelecology.api.reasons import Reason
+from modelecology.jobs.intents import EvaluateIntent, parse_intent
 from testbed import tiny_values
 from testbed.audit import AuditLog
 from testbed.errors import ControlPlaneError
@@ -91,12 +94,42 @@ def commits(store: Path) -> dict[str, float]:
     return {p.parent.name: p.stat().st_mtime for p in store.glob("artifacts/*/commit.json")}
 
 
-def keys_of(job: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read from a RayJob which keys it commits."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a RayJob commits last, and for whom: an adapter's key, a specialist's name, or the generalist."""
+
+    keys: tuple[str, ...]
+    adapter: str = ""
+    specialist: str = ""
+
+
+def work_of(job: Mapping[str, Any]) -> Work | None:
+    """Read from a RayJob what it is for; None for one that no Decision waits for."""
     variables = yaml.safe_load(job["spec"]["runtimeEnvYAML"])["env_vars"]
-    intent = json.loads(variables["MODELECOLOGY_INTENT"])
-    tasks = intent.get("tasks") or [intent]
-    return tuple(task["key"] for task in tasks)
+    intent = parse_intent(variables["MODELECOLOGY_INTENT"])
+    if not isinstance(intent, EvaluateIntent):
+        return Work((intent.key,), adapter=intent.key)
+    keys = (intent.key,) if intent.course is not None else tuple(task.key for task in intent.tasks)
+    if intent.served is not None:
+        return Work(keys, specialist=intent.served.model.rpartition("-")[0])
+    if intent.adapter is None:
+        return Work(keys)
+    return Work(keys, adapter=intent.adapter.key) if intent.course is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A Decision, and when the API server was asked to create it."""
+
+    received: float
+    adapter: str
+    specialist: str
+
+    def follows(self, work: Work) -> bool:
+        """Whether it is about what a job was for; the first one of all follows the generalist's."""
+        if work.specialist:
+            return self.specialist == work.specialist
+        return not work.adapter or self.adapter == work.adapter
 
 
 def measure(count: int) -> tuple[list[float], list[float]]:
@@ -127,47 +160,61 @@ def measure(count: int) -> tuple[list[float], list[float]]:
 def _all_settled(installation: Installation, count: int) -> bool:
     time.sleep(2.0)
     items = json.loads(installation.kubectl("get", "specialists", "--output=json"))["items"]
-    states = [each.get("status", {}).get("state") for each in items]
     # The figures are those of the jobs, whatever comes of the candidates.
-    return len(states) == count and all(state in _SETTLED for state in states)
+    return len(items) == count and all(_is_settled(each.get("status", {})) for each in items)
+
+
+def _is_settled(status: Mapping[str, Any]) -> bool:
+    reasons = {c["reason"] for c in status.get("conditions", ())}
+    return status.get("state") in _SETTLED or Reason.SUITE_EXHAUSTED in reasons
 
 
 def _delays(
     cluster: NodeCluster, installation: Installation, ends: Mapping[str, float]
 ) -> tuple[list[float], list[float]]:
     times = commits(installation.store)
-    moments = _decision_times(cluster, installation)
+    made = _decisions(cluster, installation)
     ours, theirs = [], []
     for job in json.loads(installation.kubectl("get", "rayjobs", "--output=json"))["items"]:
-        name = job["metadata"]["name"]
-        keys = keys_of(job)
-        if name not in ends or not all(key in times for key in keys):
+        name, work = job["metadata"]["name"], work_of(job)
+        if work is None or name not in ends or not all(key in times for key in work.keys):
             continue
-        committed = max(times[key] for key in keys)
+        committed = max(times[key] for key in work.keys)
         theirs.append(max(0.0, ends[name] - committed))
-        after = [m for m in moments if m >= committed - FILE_CLOCK_SECONDS]
+        after = [m.received for m in made if m.follows(work) and m.received >= committed - FILE_CLOCK_SECONDS]
         if after:
             ours.append(max(0.0, min(after) - committed))
+        print(f"{name:<48} {1000 * ours[-1]:>6.0f} ms" if after else f"{name:<48} no Decision", flush=True)
     return ours, theirs
 
 
-def _decision_times(cluster: NodeCluster, installation: Installation) -> list[float]:
-    """Give the moments at which the API server was asked to create each Decision."""
+def _decisions(cluster: NodeCluster, installation: Installation) -> list[Made]:
+    """Pair each Decision with the moment at which the API server was asked to create it."""
     user = f"system:serviceaccount:{NAMESPACE}:modelecology-operator"
     requests = AuditLog(cluster.audit_log).read(user)
-    by_verb: dict[str, list[float]] = defaultdict(list)
-    for request in requests:
-        if request.resource == "decisions" and not request.refused:
-            by_verb[request.verb].append(request.received)
-    return sorted(by_verb["create"])
+    moments = sorted(
+        r.received for r in requests if r.resource == "decisions" and r.verb == "create" and not r.refused
+    )
+    items = json.loads(installation.kubectl("get", "decisions", "--output=json"))["items"]
+    specs = sorted((item["spec"] for item in items), key=lambda spec: int(spec["sequence"]))
+    return [
+        Made(moment, spec["subject"].get("key", ""), spec["subject"]["specialist"])
+        for moment, spec in zip(moments, specs, strict=True)
+    ]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.cluster_latency", description=__doc__)
     parser.add_argument("--specialists", type=int, default=6, help="each runs three jobs or four")
+    parser.add_argument("--rounds", type=int, default=1, help="clusters, one after the other")
+    arguments = parser.parse_args()
+    ours, theirs = list[float](), list[float]()
     try:
-        ours, theirs = measure(parser.parse_args().specialists)
+        for _ in range(arguments.rounds):
+            decided, ended = measure(arguments.specialists)
+            ours += decided
+            theirs += ended
     except (TimeoutError, ControlPlaneError) as error:
         sys.exit(f"bench: {error}")
     for title, delays in (("next Decision", ours), ("RayJob ended", theirs)):

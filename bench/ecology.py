@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelecology.api.vocabulary import Role, Scope
-from modelecology.governance.facts import GENERALIST, Member, Policy, Prices, SuiteTask
+from modelecology.governance.facts import GENERALIST, Member, SuiteTask
 from modelecology.governance.portfolio import per_point
 from modelecology.governance.residents import Capacity
+from modelecology.governance.rules import Policy, Prices
 from modelecology.governance.upkeep import upkeep
 
 Answers = NDArray[np.bool_]

@@ -22,7 +22,15 @@ from modelecology.api.serving import Capacity as ApiCapacity
 from modelecology.api.suite import EvaluationSuite, Task
 from modelecology.api.vocabulary import Role
 from modelecology.governance.evidence import Difference, difference, mean
-from modelecology.governance.facts import GENERALIST, Item, Member, Policy, Results, Standing, SuiteTask
+from modelecology.governance.facts import (
+    GENERALIST,
+    Item,
+    Member,
+    Results,
+    Standing,
+    SuiteTask,
+)
+from modelecology.governance.rules import Policy
 from modelecology.jobs.results import RESULTS, read_results
 from modelecology.store import ArtifactStore
 from modelecology.store.records import ADAPTERS, Manifest, is_key

@@ -68,6 +68,11 @@ class PretendEngine:
         if known is not None:
             self._note(f"unload {name}")
 
+    async def busy(self) -> frozenset[str] | None:
+        """Nothing: its answers take no time. Raises EngineUnreachable."""
+        self._asked()
+        return frozenset()
+
     async def chat(self, model: str, prompt: str, max_tokens: int) -> str:
         """Answer with the adapter's voice. Raises EngineUnreachable, EngineRefused for an unknown model."""
         state = self._asked()

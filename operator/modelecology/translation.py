@@ -9,16 +9,17 @@ from modelecology.api.population import Population
 from modelecology.api.quantities import bytes_of
 from modelecology.api.suite import SuiteSpec
 from modelecology.api.vocabulary import LiveUnit, OnInconclusive, Scope
-from modelecology.governance.facts import (
+from modelecology.governance.facts import SuiteTask
+from modelecology.governance.rules import (
     Budget,
     Canary,
     CanaryStep,
     EvidenceRules,
+    JudgeRules,
     Limits,
     LiveShadow,
     Policy,
     Prices,
-    SuiteTask,
 )
 
 
@@ -44,12 +45,18 @@ def _limits(limits: api.Limits) -> Limits:
     )
 
 
+def _judge(rules: api.Judge | None) -> JudgeRules | None:
+    if rules is None:
+        return None
+    return JudgeRules(rules.name, rules.minimum_agreement, rules.minimum_labelled, rules.bias_margin)
+
+
 def _live_shadow(rules: api.Shadow) -> LiveShadow | None:
     live = rules.live
     if live is None:
         return None
     late = live.on_inconclusive is OnInconclusive.REJECT
-    return LiveShadow(live.minimum_scored, live.minimum_gain, late)
+    return LiveShadow(live.minimum_scored, live.minimum_gain, late, _judge(live.judge))
 
 
 def _canary(rules: api.Promotion) -> Canary | None:
@@ -85,7 +92,7 @@ def policy(population: Population) -> Policy:
         budget=_budget(rules.budget),
         adapters=spec.serving.capacity.adapters,
         max_rank=spec.serving.capacity.max_rank,
-        replicas=len(spec.serving.endpoints),
+        replicas=spec.serving.replicas,
         retries=spec.jobs.retries,
         manual=rules.promotion.mode == "Manual",
         limits=_limits(rules.limits),
@@ -106,6 +113,7 @@ def policy(population: Population) -> Policy:
         automatic_retirement=rules.retirement.mode == "Automatic",
         retirement_grace=rules.retirement.grace,
         retire_by_point=rules.retirement.basis == "Point",
+        idle_after=rules.retirement.idle_after,
         live_shadow=_live_shadow(rules.shadow),
         canary=_canary(rules.promotion),
         unit_is_request=rules.evidence.live_unit is LiveUnit.REQUEST,

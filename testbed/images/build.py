@@ -157,6 +157,8 @@ class ImageBuilder:
     def _make(self, target: str, name: str) -> None:
         started = time.monotonic()
         self._progress(f"building {name}")
+        # A build that was broken off leaves its containers, and what they use cannot be taken away.
+        self._buildah.run("rm", "--all")
         origin = self._recipe.origin
         options = [f"--timestamp={origin.epoch}"]
         if self._source:

@@ -83,7 +83,7 @@ def _routes(**changes: Any) -> dict[str, Any]:
         (_without("engines"), "engines"),
         ({**GOOD, "version": -1}, "version"),
         ({**GOOD, "version": 10**12}, "version"),
-        ({**GOOD, "engines": []}, "engines"),
+        ({**GOOD, "engines": ["http://engine"] * 65}, "engines"),
         ({**GOOD, "engines": ["http://user:word@engine"]}, "engines.0"),
         ({**GOOD, "fallback": "Silent"}, "fallback"),
         ({**GOOD, "generalist": "a\r\nb: c"}, "generalist"),

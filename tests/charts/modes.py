@@ -37,6 +37,7 @@ OPERATOR_MODES: dict[str, Values] = {
         "jobs": {"image": "example/workload:1", "codeDigest": DIGEST},
         "kubeRay": {"namespace": "kuberay-system"},
         "gateway": {"enabled": True},
+        "endpointSlices": {"enabled": True},
         "secrets": [
             {"name": "ray-token", "keys": ["token"]},
             {"name": "store", "namespace": "team", "secretName": "team-store", "keys": ["A", "B"]},
@@ -120,6 +121,18 @@ POPULATION_MODES: dict[str, Values] = {
         }
     },
     "a gateway": {"gateway": {"create": True}},
+    "a gateway and a judge": {
+        "gateway": {
+            "create": True,
+            "records": {"keep": "prompts"},
+            "judge": {
+                "create": True,
+                "endpoint": "http://judge.models.svc:8000",
+                "model": "wise",
+                "tokenSecret": {"name": "judge-token"},
+            },
+        },
+    },
     "a gateway before a bucket": {
         "store": {"uri": "s3://bucket/desk"},
         "gateway": {"create": True, "records": {"place": "Pod", "keep": "hashes"}},

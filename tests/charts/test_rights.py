@@ -23,6 +23,7 @@ KUBERAY = [
     {"apiGroups": ["ray.io"], "resources": ["rayclusters"], "verbs": ["get"]},
 ]
 ROUTES = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]}]
+SLICES = [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}]
 
 
 def _role() -> list[Any]:
@@ -52,6 +53,8 @@ def test_the_charts_rules_are_those_of_the_role_that_the_tests_take_apart() -> N
     assert only(bare, "Role")["rules"] == _role()
     gateway = render(OPERATOR, {"gateway": {"enabled": True}}, hooks=False)
     assert only(gateway, "Role")["rules"] == [*_role(), *KUBERAY, *ROUTES]
+    selecting = render(OPERATOR, {"endpointSlices": {"enabled": True}}, hooks=False)
+    assert only(selecting, "Role")["rules"] == [*_role(), *KUBERAY, *SLICES]
     wide = render(OPERATOR, {"scope": "Cluster", "rbac": {"aggregate": False}}, hooks=False)
     assert only(wide, "ClusterRole")["rules"] == [*_role(), *KUBERAY]
 
@@ -79,11 +82,13 @@ def test_without_the_aggregated_roles_a_namespaced_release_has_nothing_of_the_cl
 @pytest.mark.parametrize("mode", POPULATION_MODES)
 def test_a_population_grants_its_gateway_one_right_and_no_other_pod_has_credentials(mode: str) -> None:
     objects = render(POPULATION, POPULATION_MODES[mode])
-    gateways = of_kind(objects, "Deployment")
+    deployments = of_kind(objects, "Deployment")
+    judges = [each for each in deployments if each["metadata"]["name"].endswith("-judge")]
+    gateways = [each for each in deployments if each not in judges]
     assert len(gateways) == int("gateway" in POPULATION_MODES[mode])
     assert len(_granting(objects)) == len(of_kind(objects, "RoleBinding", "ServiceAccount")) / 2
     assert len(_granting(objects)) == len(gateways)
-    for workload in of_kind(objects, "StatefulSet", "Job"):
+    for workload in (*of_kind(objects, "StatefulSet", "Job"), *judges):
         assert workload["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
 
 

@@ -87,9 +87,9 @@ def test_a_misspelt_field_is_told_its_name() -> None:
 
 
 def test_a_reserved_field_says_what_to_do_whatever_stands_in_it() -> None:
-    found = errors(changed(good("population"), {"spec.serving.selector": {"app": "engine"}}))
+    found = errors(changed(good("specialist"), {"spec.source.merge": {"app": "engine"}}))
     assert len(found) == 1
-    assert found[0].startswith("Population/desk: spec.serving.selector: serving.selector is not implemented")
+    assert found[0].startswith("Specialist/dates: spec.source.merge: source.merge is not implemented")
 
 
 def test_a_number_where_kubectl_sends_a_number_is_refused_like_there() -> None:

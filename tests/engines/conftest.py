@@ -1,4 +1,4 @@
-"""A real CPU engine on a tiny base, and its double."""
+"""Real engines on a tiny base, our CPU engine and vLLM, and the double."""
 
 import os
 import signal
@@ -19,8 +19,11 @@ from modelecology.engines.double import EngineDouble
 from modelecology.engines.double_server import double_app
 from modelecology.engines.port import Engine
 from modelecology.engines.vllm import VllmEngine
+from testbed.vllm import VllmServer
 from tests.engines.tiny_base import make_adapter, make_base
 
+CAPACITY = 3
+MAX_RANK = 8
 READY_SECONDS = 120.0
 STOP_SECONDS = 45.0
 
@@ -56,8 +59,8 @@ def cpu_engine(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         *("--port", str(port)),
         *("--dtype", "float32"),
         *("--threads", "1"),
-        *("--max-loras", "3"),
-        *("--max-lora-rank", "8"),
+        *("--max-loras", str(CAPACITY)),
+        *("--max-lora-rank", str(MAX_RANK)),
     ]
     with (
         log.open("wb") as out,
@@ -72,19 +75,38 @@ def cpu_engine(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert status == 0, log.read_text()
 
 
-@pytest.fixture(params=["double", "double over HTTP", "cpu"])
+@pytest.fixture(scope="session")
+def vllm_server(tiny: Tiny) -> Iterator[VllmServer]:
+    """A running vLLM, in the precision in which answers do not depend on their company.
+
+    Where it can't be installed or started, that is a failure: a contract that nobody asked of it is none.
+    """
+    with VllmServer(Path(tiny.base), adapters=CAPACITY, rank=MAX_RANK, dtype="float32") as server:
+        yield server
+
+
+# The first test waits for 6 GB to be installed and for two minutes of start.
+VLLM = (pytest.mark.long, pytest.mark.timeout(2700))
+OURS = ("double", "double over HTTP", "cpu")
+
+
+@pytest.fixture(params=[*OURS, pytest.param("vllm", marks=VLLM)])
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     """An engine that serves nothing but its base."""
     if request.param == "double":
-        yield EngineDouble(capacity=3)
+        yield EngineDouble(capacity=CAPACITY)
         return
     if request.param == "double over HTTP":
-        async with TestServer(double_app(EngineDouble(capacity=3))) as server:
+        async with TestServer(double_app(EngineDouble(capacity=CAPACITY))) as server:
             client = VllmEngine(str(server.make_url("/")))
             yield client
             await client.close()
         return
-    real = VllmEngine(request.getfixturevalue("cpu_engine"))
+    if request.param == "vllm":
+        running: VllmServer = request.getfixturevalue("vllm_server")
+        real = VllmEngine(running.endpoint, token=running.token)
+    else:
+        real = VllmEngine(request.getfixturevalue("cpu_engine"))
     yield real
     for card in await real.models():
         if card.parent is not None:

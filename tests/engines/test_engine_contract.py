@@ -1,4 +1,4 @@
-"""What the operator relies on of any engine, asked of the double and of the real CPU engine."""
+"""What the operator relies on of any engine, asked of the double, of our CPU engine and of vLLM."""
 
 import asyncio
 
@@ -6,7 +6,8 @@ import pytest
 
 from modelecology.engines.port import Engine, EngineRefused, Fingerprint, ModelCard
 from modelecology.engines.residency import choose_probes, load_and_prove, prove, unload_and_prove_absent
-from tests.engines.conftest import Tiny
+from tests.engines.conftest import CAPACITY, OURS, VLLM, Tiny
+from tests.serving.gateway.stage import until
 
 BASE = "generalist"
 PROMPTS = {
@@ -14,11 +15,30 @@ PROMPTS = {
     for index, word in enumerate(["one", "two", "three", "four", "five", "six"])
 }
 TOKENS = 12
+ALIASED = pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="vLLM 0.32 on CPUs takes a row without an adapter through the last one (vllm-project/vllm#48421); "
+    "docs/engines.md says what to do. Once this passes, take the mark and the warning there away.",
+)
 
 
 async def answers(engine: Engine, model: str) -> dict[str, str]:
     """What a model says to each prompt, asked one at a time."""
     return {item: await engine.chat(model, prompt, TOKENS) for item, prompt in PROMPTS.items()}
+
+
+async def alone_and_mixed(
+    engine: Engine, *models: str
+) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+    """What models say to each prompt, asked one at a time and asked all at once."""
+    alone = {model: await answers(engine, model) for model in models}
+    asked = [(model, item) for item in PROMPTS for model in models]
+    said = await asyncio.gather(*(engine.chat(model, PROMPTS[item], TOKENS) for model, item in asked))
+    mixed: dict[str, dict[str, str]] = {model: {} for model in models}
+    for (model, item), text in zip(asked, said, strict=True):
+        mixed[model][item] = text
+    return alone, mixed
 
 
 async def fingerprint_of(engine: Engine, path: str) -> Fingerprint:
@@ -60,12 +80,25 @@ async def test_a_missing_path_is_refused_with_404(engine: Engine, tiny: Tiny) ->
     assert len(await engine.models()) == 1
 
 
-async def test_an_engine_that_is_full_refuses_and_says_so(engine: Engine, tiny: Tiny) -> None:
-    for number in range(3):
-        await engine.load(f"dates-{number}", tiny.one)
-    with pytest.raises(EngineRefused, match="slots"):
-        await engine.load("dates-3", tiny.one)
-    assert len(await engine.models()) == 4
+async def test_an_engine_that_is_full_says_so_or_goes_on_serving_all_that_it_lists(
+    engine: Engine, tiny: Tiny
+) -> None:
+    # vLLM takes more adapters than it has room for, and reads them anew from their paths when it needs them.
+    # The operator keeps within the policy's capacity; here it is enough that no answer is another's.
+    paths = {f"dates-{number}": path for number, path in enumerate((tiny.one, tiny.two) * 2)}
+    refused: list[EngineRefused] = []
+    for name, path in paths.items():
+        try:
+            await engine.load(name, path)
+        except EngineRefused as error:
+            refused.append(error)
+    assert all("slots" in error.message and error.status == 400 for error in refused)
+    served = {card.id: card.root for card in await engine.models() if card.parent is not None}
+    assert len(served) == len(paths) - len(refused) >= CAPACITY
+    said = {name: await answers(engine, name) for name in served}
+    by_path = {path: said[name] for name, path in served.items() if path is not None}
+    assert by_path[tiny.one] != by_path[tiny.two]
+    assert said == {name: by_path[str(path)] for name, path in served.items()}
 
 
 async def test_an_unloaded_name_is_neither_listed_nor_answered(engine: Engine, tiny: Tiny) -> None:
@@ -95,17 +128,22 @@ async def test_a_name_can_be_loaded_again_after_its_unloading(engine: Engine, ti
     assert await answers(engine, "dates-0123") == first
 
 
-async def test_two_adapters_and_the_base_in_one_batch_answer_as_each_alone(
-    engine: Engine, tiny: Tiny
-) -> None:
+async def test_adapters_in_one_batch_answer_as_each_alone(engine: Engine, tiny: Tiny) -> None:
     await engine.load("one", tiny.one)
     await engine.load("two", tiny.two)
-    models = (BASE, "one", "two")
-    alone = {model: await answers(engine, model) for model in models}
-    asked = [(model, item) for item in PROMPTS for model in models]
-    mixed = await asyncio.gather(*(engine.chat(model, PROMPTS[item], TOKENS) for model, item in asked))
-    assert mixed == [alone[model][item] for model, item in asked]
-    assert len({alone[model]["item-0"] for model in models}) == 3
+    alone, mixed = await alone_and_mixed(engine, "one", "two")
+    assert mixed == alone
+    assert alone["one"]["item-0"] != alone["two"]["item-0"]
+
+
+@pytest.mark.parametrize("engine", [*OURS, pytest.param("vllm", marks=(*VLLM, ALIASED))], indirect=True)
+async def test_the_base_beside_adapters_in_one_batch_answers_as_alone(engine: Engine, tiny: Tiny) -> None:
+    paths = dict(zip(("one", "two", "one more"), (tiny.one, tiny.two, tiny.one), strict=True))
+    for name, path in paths.items():
+        await engine.load(name, path)
+    alone, mixed = await alone_and_mixed(engine, BASE, *paths)
+    assert mixed == alone
+    assert len({alone[model]["item-0"] for model in (BASE, "one", "two")}) == 3
 
 
 async def test_the_right_adapter_is_proved(engine: Engine, tiny: Tiny) -> None:
@@ -142,3 +180,13 @@ async def test_absence_is_proved_after_an_unload(engine: Engine, tiny: Tiny) -> 
     await engine.load("dates-0123", tiny.one)
     proof = await unload_and_prove_absent(engine, "dates-0123")
     assert proof.holds, proof.message
+
+
+async def test_an_adapter_whose_answers_have_ended_has_no_requests(engine: Engine, tiny: Tiny) -> None:
+    await engine.load("dates-0123", tiny.one)
+    await answers(engine, "dates-0123")
+
+    async def idle() -> bool:
+        return await engine.busy() == frozenset()
+
+    await until(idle)

@@ -108,6 +108,12 @@ async def test_a_missing_token_is_named_and_the_token_is_not_shown(serve: Serve)
     assert "opensesame" not in str(caught.value)
 
 
+async def test_the_door_of_vllm_says_no_in_a_string(serve: Serve) -> None:
+    engine = await serve(says(401, '{"error":"Unauthorized"}'))
+    with pytest.raises(EngineRefused, match=r"401: Unauthorized \(the engine wants a bearer token\)"):
+        await engine.models()
+
+
 @pytest.mark.parametrize("text", ["<html>hello</html>", "{}", '{"data": [{"name": "x"}]}', "[]"])
 async def test_something_else_than_an_engine_is_refused(serve: Serve, text: str) -> None:
     engine = await serve(says(200, text))

@@ -15,17 +15,11 @@ from modelecology.governance.decide import decide
 from modelecology.governance.facts import (
     GENERALIST,
     Artifact,
-    Budget,
-    Canary,
-    CanaryStep,
     Claim,
     Cost,
     Evidence,
-    EvidenceRules,
     Item,
     Member,
-    Policy,
-    Prices,
     Residency,
     Results,
     RevisionRecord,
@@ -36,6 +30,14 @@ from modelecology.governance.facts import (
     Wait,
 )
 from modelecology.governance.lives import life_under
+from modelecology.governance.rules import (
+    Budget,
+    Canary,
+    CanaryStep,
+    EvidenceRules,
+    Policy,
+    Prices,
+)
 from modelecology.governance.trial import among, units_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -10,11 +10,8 @@ import pytest
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Disclosure, Outcome
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import (
-    EvidenceRules,
-    Results,
-    Situation,
-)
+from modelecology.governance.facts import Results, Situation
+from modelecology.governance.rules import EvidenceRules
 
 from .scenes import (
     POLICY,

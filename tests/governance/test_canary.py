@@ -11,9 +11,17 @@ from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 from modelecology.governance.canary import step_of
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Approval, CanaryStep, Live, LiveShadow, Residency, Situation
+from modelecology.governance.facts import (
+    Approval,
+    Check,
+    Live,
+    Residency,
+    Situation,
+    Wait,
+)
 from modelecology.governance.lifecycle import CANARY as CHAIN
 from modelecology.governance.lifecycle import PROMOTION, CheckName
+from modelecology.governance.rules import CanaryStep, Limits, LiveShadow
 
 from .scenes import CANARY, CLAIM, HOUR, NOW, POLICY, REVISION, evidence, record, situation, verdict, wait
 
@@ -52,6 +60,46 @@ def test_the_last_step_asks_the_person_it_names_and_then_lets_all_users_on() -> 
     assert found.actor == ADA.by
     assert tuple(c.name for c in found.checks) == (*CHAIN, CheckName.APPROVED)
     assert wait(decide(canary(step=1, approval=replace(ADA, used=True)))).reason is Reason.AWAITING_APPROVAL
+
+
+@pytest.mark.parametrize(
+    "changes", [{"live": replace(GOOD, in_step=49)}, {"record": record(State.CANARY, since=NOW - HOUR / 2)}]
+)
+def test_a_person_ends_a_step_whose_time_and_number_are_not_full(changes: dict[str, object]) -> None:
+    found = verdict(decide(canary(promoting=ADA, **changes)))  # type: ignore[arg-type]  # one is the evidence
+    assert (found.transition.action, found.transition.target) == (Action.ADVANCE, State.CANARY)
+    assert (found.reason, found.outcome, found.actor) == (Reason.STEP_SKIPPED, Outcome.PASS, ADA.by)
+    assert found.message.startswith(f"{ADA.by} ended the step. 25 % of the users come next.")
+    for word in (replace(ADA, used=True), replace(ADA, revision="b" * 12)):
+        again = canary(promoting=word, **changes)  # type: ignore[arg-type]  # one is the evidence
+        assert wait(decide(again)).reason is Reason.CANARY_RUNNING
+
+
+@pytest.mark.parametrize("live", [None, Live((0.0,) * 12, 12, 12)])
+def test_a_person_overrides_no_evidence(live: Live | None) -> None:
+    assert wait(decide(canary(live, promoting=ADA))).reason is Reason.CANARY_RUNNING
+
+
+def test_a_person_who_ends_the_last_step_has_approved_it_too() -> None:
+    found = verdict(decide(canary(step=1, promoting=ADA)))
+    assert (found.transition.action, found.reason, found.actor) == (
+        Action.PROMOTE,
+        Reason.STEP_PASSED,
+        ADA.by,
+    )
+    found = verdict(decide(canary(replace(GOOD, in_step=20), step=1, promoting=ADA)))
+    assert (found.transition.target, found.reason) == (State.LIVE, Reason.STEP_SKIPPED)
+
+
+@pytest.mark.parametrize("live", [BAD, replace(GOOD, failed=80)])
+def test_nobody_ends_a_step_in_which_users_were_worse_off(live: Live) -> None:
+    assert verdict(decide(canary(live, promoting=ADA))).transition.target is State.REJECTED
+
+
+def test_nobody_looks_past_a_broken_judge_or_an_engine_that_proves_nothing() -> None:
+    broken = Live((2.0,) * 60, in_step=60, answered=60)
+    assert wait(decide(canary(broken, promoting=ADA))).reason is Reason.CANARY_RUNNING
+    assert isinstance(decide(canary(promoting=ADA, residency=Residency(2, 1, 0, 0))), Wait)
 
 
 @pytest.mark.parametrize(
@@ -163,3 +211,61 @@ def test_a_shadow_whose_time_is_over_is_shelved_or_goes_on_as_the_policy_says(re
         assert verdict(said).reason is Reason.INSUFFICIENT_EVIDENCE
     else:
         assert wait(said).reason is Reason.LIVE_SCORING
+
+
+def step_check(here: Situation) -> Check:
+    found = decide(here)
+    return next(c for c in found.checks if c.name == CheckName.STEP)
+
+
+def test_a_step_is_full_with_as_many_scores_as_it_asks_for_and_after_its_time() -> None:
+    first = CANARY.steps[0]
+    asked = f"{first.minimum_scored} scored, 1 h"
+    for scored, outcome in (
+        (first.minimum_scored, Outcome.PASS),
+        (first.minimum_scored - 1, Outcome.INCONCLUSIVE),
+    ):
+        assert step_check(canary(replace(GOOD, in_step=scored))) == Check(
+            CheckName.STEP,
+            outcome,
+            f"{scored} scored",
+            asked,
+            n=scored,
+            message=f"Step 1 of 2, 5 % of the users: {scored} scored; asked: {asked}.",
+        )
+
+
+def test_what_holds_it_in_shadow_is_said() -> None:
+    held = verdict(decide(canary(claim=replace(CLAIM, wanted=Target.SHADOW))))
+    assert held.message.startswith("lifecycle.target holds it in shadow.")
+    gone = verdict(decide(canary(policy=POLICY)))
+    assert gone.message.startswith("policy.promotion has no steps any more.")
+
+
+def test_an_abort_and_a_late_end_keep_all_their_checks() -> None:
+    assert tuple(c.name for c in verdict(decide(canary(BAD))).checks) == CHAIN
+    late = replace(STEPWISE, canary=replace(CANARY, reject_late=True))
+    end = NOW - CANARY.maximum
+    few = Live((0.0,) * 12, 12, 12)
+    here = canary(few, policy=late, record=record(State.CANARY, entered=end))
+    assert wait(decide(here)).reason is Reason.CANARY_RUNNING
+    over = verdict(decide(replace(here, now=NOW + timedelta(seconds=1))))
+    assert (over.transition.action, over.outcome) == (Action.SHELVE, Outcome.INCONCLUSIVE)
+    assert tuple(c.name for c in over.checks) == CHAIN
+    assert over.message.startswith("Insufficient evidence within ")
+
+
+def test_the_end_of_the_last_step_is_told_with_what_users_got() -> None:
+    found = verdict(decide(canary(step=1, approval=ADA)))
+    assert found.message.startswith("All users come next. On live requests: +0.00")
+    assert found.message.endswith("; asked: 50 scored.")
+    asked = wait(decide(canary(step=1)))
+    assert "On live requests: +0.00" in asked.message
+    assert verdict(decide(canary())).actor == ""
+
+
+def test_what_users_waited_for_aborts_it_too() -> None:
+    limited = replace(STEPWISE, limits=Limits(latency=1.0))
+    found = verdict(decide(canary(replace(GOOD, late=200), policy=limited)))
+    assert found.reason is Reason.LIVE_LIMIT_BROKEN
+    assert "took longer than 1 s" in found.message

@@ -33,7 +33,6 @@ from modelecology.governance.courses import (
 from modelecology.governance.evidence import Difference, EvidenceError
 from modelecology.governance.facts import (
     GENERALIST,
-    EvidenceRules,
     Interval,
     LookPlan,
     Situation,
@@ -42,6 +41,7 @@ from modelecology.governance.facts import (
 from modelecology.governance.lives import life_under
 from modelecology.governance.looks import Look
 from modelecology.governance.portfolio import delta
+from modelecology.governance.rules import EvidenceRules
 from modelecology.governance.trial import Course, Measure, Sealed, Stage, units_of
 
 from .scenes import CLAIM, DATES, EVERYDAY, POLICY, SUITE, TASKS, N, evidence, look, right, situation

@@ -17,13 +17,13 @@ from modelecology.governance.decide import decide
 from modelecology.governance.facts import (
     GENERALIST,
     Evidence,
-    EvidenceRules,
     Met,
     Verdict,
 )
 from modelecology.governance.judgement import course_of, look_of
 from modelecology.governance.lives import life_under
 from modelecology.governance.looks import Look
+from modelecology.governance.rules import EvidenceRules
 from modelecology.governance.trial import Course
 
 from .scenes import (

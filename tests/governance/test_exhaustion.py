@@ -15,10 +15,17 @@ from modelecology.api.vocabulary import Action, Disclosure, Method, Outcome, Sta
 from modelecology.governance.courses import plan_of
 from modelecology.governance.decide import decide
 from modelecology.governance.exhaustion import exhausted
-from modelecology.governance.facts import GENERALIST, EvidenceRules, Situation, TakenLook, Verdict, Wait
+from modelecology.governance.facts import (
+    GENERALIST,
+    Situation,
+    TakenLook,
+    Verdict,
+    Wait,
+)
 from modelecology.governance.lives import life_under
 from modelecology.governance.log import Entry, LogState, Subject, apply, sealed
 from modelecology.governance.looks import Look, SuiteLife
+from modelecology.governance.rules import EvidenceRules
 from modelecology.governance.supply import Aim, looks_bought
 
 from .scenes import NOW, POLICY, SUITE, N, evidence, right, situation, wait

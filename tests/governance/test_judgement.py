@@ -14,10 +14,7 @@ from modelecology.governance.decide import decide
 from modelecology.governance.facts import (
     GENERALIST,
     Check,
-    EvidenceRules,
-    Limits,
     Met,
-    Policy,
     Scorecard,
     Situation,
     Verdict,
@@ -25,6 +22,7 @@ from modelecology.governance.facts import (
 from modelecology.governance.judgement import course_of, look_of
 from modelecology.governance.lifecycle import CheckName
 from modelecology.governance.looks import BudgetSpent, Look, SuiteLife
+from modelecology.governance.rules import EvidenceRules, Limits, Policy
 from modelecology.governance.trial import Course, Stage
 
 from .scenes import (

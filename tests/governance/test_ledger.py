@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelecology.api.vocabulary import State
 from modelecology.governance.book import GIB, Book, Holding, Spent
-from modelecology.governance.facts import Budget, Charge, Cost, Prices
+from modelecology.governance.facts import Charge, Cost
 from modelecology.governance.ledger import (
     IMPORT_SECONDS,
     SECONDS_PER_ANSWER,
@@ -26,6 +26,7 @@ from modelecology.governance.ledger import (
     uncharged,
     within_budget,
 )
+from modelecology.governance.rules import Budget, Prices
 
 from .scenes import CLAIM
 from .test_book import ONE, SERVED, START, line

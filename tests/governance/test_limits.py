@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelecology.api.vocabulary import Outcome
-from modelecology.governance.facts import Item, Limits, Results
+from modelecology.governance.facts import Item, Results
 from modelecology.governance.limits import check_latency, check_memory
+from modelecology.governance.rules import Limits
 from tests.governance.scenes import ARTIFACT, NAME
 
 LATENCY = Limits(latency=1.0, percentile=90)

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelecology.api.vocabulary import Outcome
-from modelecology.governance.facts import Limits, Live
+from modelecology.governance.facts import Live
 from modelecology.governance.live import check_errors, check_live_gain, check_live_latency
+from modelecology.governance.rules import Limits
 
 from .scenes import POLICY
 

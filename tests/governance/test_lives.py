@@ -12,7 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelecology.api.vocabulary import Action, Disclosure, Outcome, State
-from modelecology.governance.facts import EvidenceRules, LookPlan, Met, RevisionRecord, TakenLook
+from modelecology.governance.facts import (
+    LookPlan,
+    Met,
+    RevisionRecord,
+    TakenLook,
+)
 from modelecology.governance.lives import closed, life_under, opened, plan_under
 from modelecology.governance.log import (
     Entry,
@@ -25,6 +30,7 @@ from modelecology.governance.log import (
     sealed,
 )
 from modelecology.governance.looks import BudgetSpent, Look, OpenLook, SuiteLife
+from modelecology.governance.rules import EvidenceRules
 
 from .scenes import NOW, POLICY, SUITE, look
 

@@ -15,10 +15,17 @@ from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Disclosure, Outcome, State
 from modelecology.governance.courses import plan_of
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Charge, Cost, Evidence, EvidenceRules, JobFailure, Situation
+from modelecology.governance.facts import (
+    Charge,
+    Cost,
+    Evidence,
+    JobFailure,
+    Situation,
+)
 from modelecology.governance.lifecycle import PROPOSAL
 from modelecology.governance.lives import life_under
 from modelecology.governance.looks import Look
+from modelecology.governance.rules import EvidenceRules
 from modelecology.governance.trial import units_of
 
 from .scenes import CLAIM, NOW, POLICY, SUITE, N, evidence, record, right, situation, verdict, wait

@@ -11,8 +11,9 @@ import pytest
 
 from modelecology.api.vocabulary import Action, State
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Policy, Situation
+from modelecology.governance.facts import Situation
 from modelecology.governance.pinning import pinned
+from modelecology.governance.rules import Policy
 
 from .scenes import POLICY, proving, situation, verdict, wait
 
@@ -29,6 +30,7 @@ AS_NOW = {
     "automatic_retirement",
     "retirement_grace",
     "retire_by_point",
+    "idle_after",
 }
 NAMES = [field.name for field in fields(Policy)]
 

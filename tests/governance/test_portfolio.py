@@ -18,7 +18,6 @@ from modelecology.governance.facts import (
     Evidence,
     Interval,
     Member,
-    Policy,
     Situation,
     Standing,
     SuiteTask,
@@ -38,6 +37,7 @@ from modelecology.governance.portfolio import (
     today,
     value,
 )
+from modelecology.governance.rules import Policy
 
 from .scenes import CLAIM, MEMBER, NAME, POLICY, TASKS, evidence, right, situation
 

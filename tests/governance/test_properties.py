@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from modelecology.api.vocabulary import Action, State
 from modelecology.governance.courses import gain_margin
 from modelecology.governance.decide import decide
-from modelecology.governance.facts import Evidence, Policy, Results, Situation, Verdict, Wait
+from modelecology.governance.facts import (
+    Evidence,
+    Results,
+    Situation,
+    Verdict,
+    Wait,
+)
+from modelecology.governance.rules import Policy
 
 from .scenes import (
     DATES,

@@ -15,7 +15,13 @@ from modelecology.api.vocabulary import Action, Outcome, State, Target
 from modelecology.governance.book import Spent
 from modelecology.governance.decide import decide
 from modelecology.governance.entries import said
-from modelecology.governance.facts import Cost, Prices, Residency, RevisionRecord, Situation, Verdict
+from modelecology.governance.facts import (
+    Cost,
+    Residency,
+    RevisionRecord,
+    Situation,
+    Verdict,
+)
 from modelecology.governance.isolation import quarantine, rollback
 from modelecology.governance.ledger import spent
 from modelecology.governance.log import GENESIS, Entry, LogState, Premises, SpecialistRecord, Subject, sealed
@@ -26,6 +32,7 @@ from modelecology.governance.replay import (
     replay_deletion,
     rests_on_the_log_alone,
 )
+from modelecology.governance.rules import Prices
 from modelecology.governance.situations import (
     Inputs,
     Isolation,

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelecology.api.vocabulary import Role, Scope
-from modelecology.governance.facts import GENERALIST, Member, Policy, SuiteTask
+from modelecology.governance.facts import GENERALIST, Member, SuiteTask
 from modelecology.governance.portfolio import Population, value
 from modelecology.governance.residents import EXACT, Capacity, Residents, best_residents
+from modelecology.governance.rules import Policy
 
 from .scenes import POLICY
 

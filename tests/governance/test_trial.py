@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 import modelecology.governance.judgement as operator
 import modelecology.workloads.course as job
 from modelecology.api.vocabulary import Method, Outcome
-from modelecology.governance.evidence import EvidenceError
-from modelecology.governance.facts import Item, Results
-from modelecology.governance.sequential import Question
+from modelecology.governance.evidence import EvidenceError, difference, paired
+from modelecology.governance.facts import Interval, Item, Results
+from modelecology.governance.sequential import Answer, Question, answer, in_order
 from modelecology.governance.trial import (
     Course,
     Inquiry,
@@ -97,7 +98,85 @@ def run(asked: Course, candidate: Mapping[str, Results], against: Sealed = AGAIN
     return standing
 
 
+# What is enough.
+
+
+def test_one_item_is_enough_for_what_must_pass_and_none_is_not() -> None:
+    assert enough(course(EVERY), {"everyday": 1})
+    assert not enough(course(EVERY), {"everyday": 0})
+    assert not enough(course(EVERY), {"dates": 9})
+
+
+def test_a_flawless_candidate_loses_nothing_and_gains_nothing_on_an_invariant() -> None:
+    sizes = range(1, 200)
+    said = [enough(course(LOSS), {"everyday": n}) for n in sizes]
+    assert said == [answer(LOSS.question, np.zeros(n)).outcome is Outcome.PASS for n in sizes]
+    assert said != [answer(LOSS.question, np.ones(n)).outcome is Outcome.PASS for n in sizes]
+
+
 # Rounds.
+
+
+def test_a_round_without_units_is_none() -> None:
+    assert in_rounds({"dates": range(3, 4)}, 3) == ((Part("dates", 3, 4),),)
+
+
+def test_a_course_counts_the_units_of_as_many_rounds_as_one_asks_about() -> None:
+    asked = course()
+    assert asked.units(1) == {"dates": 40, "everyday": 40}
+    assert asked.units(3) == {"dates": 120, "everyday": 120}
+    assert asked.units() == {"dates": N, "everyday": N}
+
+
+def test_the_order_of_units_is_that_of_the_suite() -> None:
+    results = GOOD["dates"]
+    assert set(units_of(results, "one")) == set(units_of(results, "two"))
+    assert units_of(results, "one") != units_of(results, "two")
+
+
+def test_some_units_of_results_are_results_of_the_same_model() -> None:
+    some = among(GOOD["dates"], frozenset({"i1", "i2"}))
+    assert (some.task, some.model, some.expected) == ("dates", "us", 2)
+
+
+# What is said to each question.
+
+
+def test_what_must_pass_says_how_many_units_were_met_and_the_plain_score() -> None:
+    asked = course(EVERY)
+    candidate = {"everyday": answers("everyday", "us", 0.0, 1.0)}
+    score = 79 / 80
+    told = Answer(EVERY.question, Outcome.FAIL, 80, score, Interval(score, score, 1.0), 0.0, 0.0)
+    assert weigh(asked, first(asked, 2, candidate), AGAINST) == Standing((told,), 2, False)
+
+
+def test_a_fixed_test_says_how_many_units_were_met_and_the_difference() -> None:
+    asked = course(GAIN, method=Method.FIXED_SIZE)
+    ours = answers("dates", "us", *[1.0, 0.0] * (N // 2))
+    found = difference(ours, AGAINST.incumbent, 0.95)
+    told = Answer(GAIN.question, Outcome.PASS, N, found.mean, found.interval, 0.0, 0.0)
+    assert weigh(asked, {"dates": ours}, AGAINST) == Standing((told,), 4, True)
+    (early,) = weigh(asked, first(asked, 3, {"dates": ours}), AGAINST).answers
+    assert (early.outcome, early.units) == (Outcome.INCONCLUSIVE, 120)
+
+
+def test_a_fixed_test_passes_above_its_margin_and_fails_below_it_and_not_at_it() -> None:
+    ours = answers("dates", "us", *[1.0, 0.0] * (N // 2))
+    bounds = difference(ours, AGAINST.incumbent, 0.95).interval
+
+    def said(margin: float, hopeless: float) -> Outcome:
+        inquiry = replace(GAIN, question=Question("asked", margin, 0.05, hopeless, 0.05))
+        return weigh(course(inquiry, method=Method.FIXED_SIZE), {"dates": ours}, AGAINST).outcome
+
+    assert said(bounds.low, bounds.high) is Outcome.INCONCLUSIVE
+    assert said(bounds.low - 1e-9, bounds.high) is Outcome.PASS
+    assert said(bounds.low, bounds.high + 1e-9) is Outcome.FAIL
+
+
+def test_differences_come_to_the_question_in_the_order_of_the_suite() -> None:
+    ours = scored("dates", "us", [float(k % 3 == 0) for k in range(N)])
+    (told,) = weigh(course(GAIN), {"dates": ours}, AGAINST).answers
+    assert told == answer(GAIN.question, in_order(paired(ours, AGAINST.incumbent), SEED))
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 90), max_size=4), st.integers(1, 12))

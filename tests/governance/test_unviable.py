@@ -25,10 +25,11 @@ BASE = (
 )
 GOOD = Member("dates-a", "dates", 0.8, GIB, 0.7, 0.9)
 CRON = Member("cron-a", "cron", 0.6, GIB, 0.5, 0.7)
+WATCHFUL = replace(POLICY, idle_after=timedelta(hours=168))
 
 
 def looked_at(*members: Member, requests: dict[str, int] | None = None) -> dict[str, Finding]:
-    return findings(Standing(BASE, members, requests=requests), TASKS, POLICY)
+    return findings(Standing(BASE, members, requests=requests), TASKS, WATCHFUL)
 
 
 def causes(*members: Member, requests: dict[str, int] | None = None) -> dict[str, Reason | None]:
@@ -54,10 +55,18 @@ def test_a_member_that_nobody_asks_is_unused_by_declaration_or_by_measurement() 
     found = findings(Standing(BASE, (GOOD,)), silent, POLICY)["dates-a"]
     assert (found.reason, found.check.message) == (
         Reason.UNUSED,
-        "dates: the suite declares no traffic for it.",
+        "dates: no share of the requests is of it.",
     )
-    assert causes(GOOD, CRON, requests={"dates": 4}) == {"dates-a": None, "cron-a": Reason.UNUSED}
-    assert causes(GOOD, requests={"dates": 0}) == {"dates-a": Reason.UNUSED}
+    asked = looked_at(GOOD, CRON, requests={"dates": 4, "cron": 0})
+    assert {name: each.reason for name, each in asked.items()} == {"dates-a": None, "cron-a": Reason.UNUSED}
+    assert asked["cron-a"].check.message == "cron: nobody has asked for it in 168 h."
+
+
+def test_a_task_whose_requests_were_not_counted_that_long_is_not_unused() -> None:
+    assert causes(GOOD, CRON, requests={"dates": 4}) == {"dates-a": None, "cron-a": None}
+    assert causes(GOOD) == {"dates-a": None}
+    unwatched = findings(Standing(BASE, (GOOD,), requests={"dates": 0}), TASKS, POLICY)
+    assert unwatched["dates-a"].reason is None
 
 
 @pytest.mark.parametrize(

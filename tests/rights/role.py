@@ -59,6 +59,11 @@ def gateway_rights() -> tuple[Right, ...]:
     return _apart(_added("gateway"))
 
 
+def selector_rights() -> tuple[Right, ...]:
+    """Take those for engines behind a Service apart."""
+    return _apart(_added("endpointslices"))
+
+
 def _apart(found: list[dict[str, Any]]) -> tuple[Right, ...]:
     return tuple(
         Right(group, resource, verb)

@@ -22,9 +22,10 @@ from testbed.operators import Nursery, jobs_at_work
 from testbed.places import REPOSITORY
 from testbed.pretend_desk import Manifest
 from testbed.waiting import holds_within
+from tests.kube.slices import pod, put_slice
 from tests.reconcile.desk import Desk, open_desk
 
-from .role import Right, gateway_rights, grant, rights
+from .role import Right, gateway_rights, grant, rights, selector_rights
 
 PATIENCE = 30.0
 RETAIN, SEGMENT = 100, 10
@@ -60,7 +61,12 @@ class Watched:
 
 @contextmanager
 def operated(
-    plane: ControlPlane, tmp_path: Path, granted: tuple[Right, ...], *, gateway: bool = False
+    plane: ControlPlane,
+    tmp_path: Path,
+    granted: tuple[Right, ...],
+    *,
+    gateway: bool = False,
+    selector: bool = False,
 ) -> Iterator[Watched]:
     """Apply everything in a namespace of its own, with an operator of these rights at work."""
     namespace = plane.create_namespace("rights")
@@ -74,6 +80,9 @@ def operated(
         population = soon_pruned(desk.manifests.population())
         if gateway:
             population["spec"]["serving"]["gateway"] = {}
+        if selector:
+            population["spec"]["serving"] = {"selector": {"service": "engines", "port": 2}}
+            put_slice(desk.api, namespace, "engines-a", [pod("10.0.0.1")])
         desk.apply(desk.manifests.suite(), population)
         fill_log(desk, RETAIN + SEGMENT)
         desk.operator.start()
@@ -156,4 +165,25 @@ def test_with_a_gateway_every_right_on_config_maps_is_used_and_none_is_missing(
         # The table is read again once a minute, in case somebody else changed it.
         found = holds_within(lambda: set(gateway_rights()) <= watched.used(), 3 * PATIENCE)
         assert found, set(gateway_rights()) - watched.used()
+        assert watched.refused() == set()
+
+
+@pytest.mark.parametrize("right", selector_rights(), ids=str)
+def test_without_one_right_on_endpoint_slices_an_operator_with_selected_engines_is_refused_just_that(
+    plane: ControlPlane, tmp_path: Path, right: Right
+) -> None:
+    granted = (*rights(), *(each for each in selector_rights() if each != right))
+    with operated(plane, tmp_path, granted, selector=True) as watched:
+        assert holds_within(lambda: bool(watched.refused()), PATIENCE), watched.desk.story()
+        assert watched.refused() == {right}
+        condition = watched.desk.wait_reason("desk", "EngineUnreachable", "population")
+        assert "endpointSlices.enabled" in condition["message"]
+
+
+def test_with_selected_engines_every_right_on_endpoint_slices_is_used_and_none_is_missing(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    with operated(plane, tmp_path, (*rights(), *selector_rights()), selector=True) as watched:
+        watched.desk.wait_states(dates="Live")
+        assert set(selector_rights()) <= watched.used()
         assert watched.refused() == set()

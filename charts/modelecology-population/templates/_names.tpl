@@ -47,6 +47,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: gateway
 {{- end }}
 
+{{- define "population.judgeSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: judge
+{{- end }}
+
 {{/* Directory of the gateway's records; empty where it keeps none. */}}
 {{- define "population.recordsPath" -}}
 {{- with .Values.gateway.records }}

@@ -28,6 +28,11 @@
   resources: [configmaps]
   verbs: [get, create, patch]
 {{- end }}
+{{- if .Values.endpointSlices.enabled }}
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 
 {{/* What taking finalizers off needs. */}}

@@ -30,6 +30,9 @@ class Ledger(StatusModel):
     stored_gib_hours: Amount | None = Field(
         default=None, description="GiB-hours of adapters in the store, archived ones included."
     )
+    served_tokens: int | None = Field(
+        default=None, ge=0, description="Tokens of users' requests and their answers, as gateways counted."
+    )
 
 
 class Totals(Ledger):

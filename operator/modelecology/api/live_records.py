@@ -1,11 +1,11 @@
-"""What gateways write down of live traffic: requests that are judged, and what users say of the answers."""
+"""What gateways write down of live traffic: requests that are judged, what is said of the answers, counts."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
 from .meta import Label, Model
 
@@ -16,6 +16,7 @@ OPEN_SUFFIX = ".part"
 
 RequestId = Annotated[str, Field(pattern=r"^[-_a-zA-Z0-9]{1,64}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+JudgeName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
 
 
 class Arm(StrEnum):
@@ -67,6 +68,14 @@ class Exchange(_Record):
     shadow: Answered | None = Field(default=None, description="What the shadow made of the same request.")
 
 
+def alike(exchange: Exchange) -> bool:
+    """Whether the shadow said the same as who served, so that there is nothing to judge."""
+    ours, theirs = exchange.shadow, exchange.answer
+    if ours is None or ours.text is None or theirs.text is None:
+        return False
+    return ours.text.strip() == theirs.text.strip()
+
+
 class Feedback(_Record):
     """What is said later of an answer: a score, or what would have been right."""
 
@@ -76,7 +85,55 @@ class Feedback(_Record):
     label_sha256: Sha256 | None = Field(default=None, description="Hash of the redacted label.")
 
 
-LiveRecord: TypeAlias = Exchange | Feedback
+class Used(Model):
+    """Requests of one task that one model answered."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    task: Label | None = Field(default=None, description="The task; absent where the request has none.")
+    served: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None, description="Served name of who answered; absent where nobody did."
+    )
+    requests: int = Field(ge=1, description="How many.")
+    tokens: int = Field(ge=0, description="Tokens of requests and answers, where the engine counts.")
+
+
+class Usage(Model):
+    """All that one gateway was asked in a time, also if that is nothing: it proves that somebody counted."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: Literal["usage"] = "usage"
+    since: float = Field(ge=0, description="From when, in seconds since 1970.")
+    time: float = Field(ge=0, description="Until when.")
+    population: Label = Field(description="The population.")
+    used: tuple[Used, ...] = Field(default=(), description="By task and by who answered.")
+
+
+class Preference(_Record):
+    """What a judge says of an exchange: which of the two answers is better. Error or value, never both."""
+
+    kind: Literal["preference"] = "preference"
+    judge: JudgeName = Field(description="The judge.")
+    value: Literal[-1, 0, 1] | None = Field(
+        default=None,
+        description="The shadow's answer is worse, as good, better; absent where it is an error.",
+    )
+    inconsistent: bool = Field(
+        default=False, description="The judge said otherwise with the answers in the other order: a tie."
+    )
+    error: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None, description="Why there is no judgement."
+    )
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if (self.value is None) == (self.error is None):
+            raise ValueError("a preference has a value or an error, one of the two")
+        return self
+
+
+LiveRecord: TypeAlias = Exchange | Feedback | Usage | Preference
 _LINE: TypeAdapter[LiveRecord] = TypeAdapter(Annotated[LiveRecord, Field(discriminator="kind")])
 
 

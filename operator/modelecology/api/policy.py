@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from .meta import Amount, Duration, DurationOrZero, Model, Money, cel, reserved, validated
+from .live_records import JudgeName
+from .meta import Amount, Duration, DurationOrZero, Model, Money, cel, validated
 from .quantities import Memory
 from .vocabulary import Disclosure, LiveUnit, Method, OnInconclusive
 
@@ -77,6 +78,12 @@ class Viability(Model):
     requests_per_day: int = Field(
         default=1000, ge=0, le=10**12, description="Requests of the whole population in a day."
     )
+    measured_over: Duration | None = Field(
+        default=None,
+        description="Requests and the tasks' shares are those that the gateways have counted over this time, "
+        "as soon as they have counted that long; those that are declared if absent. Needs "
+        "serving.gateway.records.",
+    )
     misrouting: float = Field(
         default=0.0,
         ge=0,
@@ -105,6 +112,33 @@ class Prices(Model):
     )
 
 
+class Judge(Model):
+    """A model whose word counts for copies that no label scores, as long as labels prove that it is right."""
+
+    name: JudgeName = Field(
+        description="The judge's --name: the model it asks, where that is not said. Records of others do not "
+        "count. Another model is another judge; give it another name."
+    )
+    minimum_agreement: float = Field(
+        default=0.7,
+        gt=0.5,
+        lt=1,
+        description="Share of the copies that labels tell from what users got in which the judge must be "
+        "proven to say the same. Below it, its word counts for nothing.",
+    )
+    minimum_labelled: int = Field(
+        default=30, ge=10, le=100000, description="Copies of that kind that it must have judged, at least."
+    )
+    bias_margin: float = Field(
+        default=0.05,
+        ge=0,
+        le=2,
+        description="By how much the mean of its words may lie further off the labels than it does on the "
+        "copies that have one, as you trust. That bias and this much, or as much as labels leave open if it "
+        "is less, has to be won on top of shadow.live.minimumGain; 2 trusts nothing.",
+    )
+
+
 class LiveShadow(Model):
     """What a shadow must show on copies of live requests, beside the answers that users got."""
 
@@ -121,6 +155,9 @@ class LiveShadow(Model):
         default=OnInconclusive.HOLD,
         description="What becomes of a shadow that has proved nothing when shadow.maximumDuration is over: "
         "Hold lets it go on, Reject shelves it.",
+    )
+    judge: Judge | None = Field(
+        default=None, description="Whose word counts where no label comes; labels alone count if absent."
     )
 
 
@@ -263,8 +300,10 @@ class Retirement(Model):
         description="What must be below 0 for a specialist to be worth less than nothing: the upper bound of "
         "its value, or its point.",
     )
-    idle_after: Any = reserved(
-        "retirement.idleAfter", "set the Specialist's lifecycle.target to Retired", {"type": "string"}
+    idle_after: Duration | None = Field(
+        default=None,
+        description="A live specialist is unused once nobody has asked for its task for this long; never if "
+        "absent. Needs serving.gateway.records.",
     )
 
 

@@ -45,21 +45,24 @@ class Generalist(Model):
     )
 
 
+def _by_records(part: str, field: str, how: str) -> dict[str, str]:
+    """Refuse a field of the policy that needs records where there are none."""
+    return cel(
+        f"!has(self.policy) || !has(self.policy.{part}) || !has(self.policy.{part}.{field}) || "
+        "has(self.serving.gateway) && has(self.serving.gateway.records)",
+        f"policy.{part}.{field} {how} what gateways write down; give serving.gateway.records",
+    )
+
+
 class PopulationSpec(Model):
     """What the user wants of a population."""
 
     model_config = ConfigDict(
         json_schema_extra=validated(
-            cel(
-                "!has(self.policy) || !has(self.policy.shadow) || !has(self.policy.shadow.live) || "
-                "has(self.serving.gateway) && has(self.serving.gateway.records)",
-                "policy.shadow.live is judged by what gateways write down; give serving.gateway.records",
-            ),
-            cel(
-                "!has(self.policy) || !has(self.policy.promotion) || !has(self.policy.promotion.steps) || "
-                "has(self.serving.gateway) && has(self.serving.gateway.records)",
-                "policy.promotion.steps is judged by what gateways write down; give serving.gateway.records",
-            ),
+            _by_records("shadow", "live", "is judged by"),
+            _by_records("promotion", "steps", "is judged by"),
+            _by_records("viability", "measuredOver", "rests on"),
+            _by_records("retirement", "idleAfter", "rests on"),
         )
     )
 
@@ -105,6 +108,9 @@ class MemberStatus(RouteStatus):
     lead: Interval | None = Field(default=None, description="By how much it is better than that one.")
     review_cpu_seconds: Amount = Field(default=Decimal(0), description="CPU-seconds of one evaluation.")
     review_gpu_seconds: Amount = Field(default=Decimal(0), description="GPU-seconds of one evaluation.")
+    live: Interval | None = Field(
+        default=None, description="Mean score of its answers to users, by what was said of them."
+    )
     low: Money = Field(description="Lower bound, at the policy's confidence.")
     point: Money = Field(description="Its value over the horizon, in the policy's currency.")
     high: Money = Field(description="Upper bound.")
@@ -145,6 +151,22 @@ class SuiteLifeStatus(StatusModel):
     )
 
 
+class TaskTraffic(StatusModel):
+    """What was counted of one task."""
+
+    task: Label = Field(description="Name of the task.")
+    share: float = Field(ge=0, le=1, description="Its share of the requests.")
+
+
+class TrafficStatus(StatusModel):
+    """What gateways counted over policy.viability.measuredOver; it takes the place of what is declared."""
+
+    requests_per_day: int = Field(ge=0, description="Requests of the whole population in a day.")
+    tasks: Annotated[tuple[TaskTraffic, ...], Field(max_length=32)] = Field(
+        default=(), description="By task."
+    )
+
+
 class PopulationStatus(StatusModel):
     """What the operator has seen of a population."""
 
@@ -167,6 +189,9 @@ class PopulationStatus(StatusModel):
         default=(), description="The generalist's scores."
     )
     suite_life: SuiteLifeStatus | None = Field(default=None, description="The suite's budget of looks.")
+    traffic: TrafficStatus | None = Field(
+        default=None, description="Measured traffic; absent while the declared one counts."
+    )
     endpoints: Annotated[tuple[EndpointStatus, ...], Field(max_length=16)] = Field(
         default=(), description="The engines."
     )

@@ -59,6 +59,10 @@ class Reason(StrEnum):
         "On live requests too many of its answers failed or came late. Read the message.",
     )
     STEP_PASSED = "StepPassed", "What users got in this step of the canary bears the next one."
+    STEP_SKIPPED = (
+        "StepSkipped",
+        "What users got bears the next step; a person ended this one before its time and number were full.",
+    )
     SUPERSEDED = "Superseded", "A newer revision of the same specialist went live."
     RETIREMENT_REQUESTED = (
         "RetirementRequested",
@@ -244,6 +248,7 @@ _BY_ITSELF = frozenset(
         Reason.SHADOWING,
         Reason.SHADOW_HELD,
         Reason.STEP_PASSED,
+        Reason.STEP_SKIPPED,
         Reason.STILL_VIABLE,
         Reason.SUPERSEDED,
         Reason.TRAINING,

@@ -139,14 +139,17 @@ class RoutingTable(Model):
         default=Isolation.FINISH, description="What becomes of running requests of a quarantined revision."
     )
     generalist: BaseName = Field(description="Name under which the engines serve the base model.")
-    engines: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=64)] = Field(
-        description="Base addresses of the engines, one per replica."
+    engines: Annotated[tuple[Endpoint, ...], Field(max_length=64)] = Field(
+        description="Base addresses of the engines, one per replica; none while no pod of theirs is ready."
     )
     routes: Annotated[tuple[TaskRoute, ...], Field(max_length=256)] = Field(
         default=(), description="One for each task."
     )
     rules: Annotated[tuple[MatchRule, ...], Field(max_length=256)] = Field(
         default=(), description="In order; for requests that name the population."
+    )
+    recorded: float | None = Field(
+        default=None, gt=0, le=1, description="Share of live revisions' answers that are written down."
     )
     quarantined: Annotated[tuple[Revision, ...], Field(max_length=1024)] = Field(
         default=(), description="Served names which no request goes to, whatever else this table says."

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from .meta import Model, reserved
+from .meta import LABEL, DurationOrZero, Model, cel, validated
 from .quantities import AbsolutePath, Endpoint, Memory, SecretKeyRef, bytes_of
 from .routing import BaseName, Fallback, Isolation
+
+MOST_ENGINES = 16
 
 
 class Capacity(Model):
@@ -29,6 +33,16 @@ class Capacity(Model):
 class Gateway(Model):
     """What the gateways of the population are told, beside the routes that the log gives."""
 
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "!has(self.sample) || has(self.records)",
+                "gateway.sample is of what gateways write down; give records, or leave sample out",
+                ".sample",
+            )
+        )
+    )
+
     generalist: BaseName = Field(
         default="generalist", description="Name under which the engines serve the base model."
     )
@@ -46,14 +60,59 @@ class Gateway(Model):
         description="Where the gateways write their records and the operator reads them: their "
         "--records-dir, as the operator sees it, such as file:///var/lib/modelecology/live.",
     )
+    sample: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of live specialists' answers that the gateways write down, so that what is said "
+        "of them later tells whether they still are as good as they were evaluated; none if absent. Needs "
+        "records.",
+    )
+
+
+class EngineSelector(Model):
+    """A Service of the population's namespace whose pods are the engines."""
+
+    service: Annotated[str, Field(pattern=LABEL, max_length=63)] = Field(
+        description="Name of the Service; its EndpointSlices say which pods there are."
+    )
+    port: int = Field(
+        ge=1, le=65535, description="The port on which the pods listen, whatever the Service calls it."
+    )
+    replicas: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_ENGINES,
+        description="How many engines a specialist is charged for. Pods come and go, and no verdict should "
+        "change with them.",
+    )
+
+    def addresses(self, hosts: Sequence[str]) -> tuple[str, ...]:
+        """Write the base addresses of the pods on some hosts, as many as a population takes."""
+        return tuple(f"http://{host}:{self.port}" for host in hosts[:MOST_ENGINES])
 
 
 class Serving(Model):
     """The multi-LoRA engines which serve the population."""
 
-    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=16)] = Field(
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "has(self.endpoints) != has(self.selector)",
+                "serving takes exactly one of endpoints and selector; list the engines or name a Service",
+            )
+        )
+    )
+
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=MOST_ENGINES)] = Field(
+        default=(),
         description="Base addresses of the engines, one per replica.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    selector: EngineSelector | None = Field(
+        default=None,
+        description="The engines are the pods of a Service, in place of endpoints. A pod that is not ready "
+        "is loaded and proved, and gets no requests. The operator needs list and watch on EndpointSlices.",
     )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None,
@@ -66,6 +125,11 @@ class Serving(Model):
         "lays them there. An engine sees those of a file:// store at their own place.",
     )
     capacity: Capacity = Field(default=Capacity(), description="What every engine can hold.")
+    drain: DurationOrZero = Field(
+        default=timedelta(seconds=30),
+        description="How long requests may still run on a revision that leaves the engines, before it is "
+        "unloaded: less where an engine says that none runs, not at all with 0s.",
+    )
     fallback: Literal["Generalist"] = Field(
         default="Generalist", description="What serves a task that has no live specialist."
     )
@@ -74,4 +138,8 @@ class Serving(Model):
         description="Keeps the routing table of the gateways in the ConfigMap <population>-routes; without "
         "it there is none.",
     )
-    selector: Any = reserved("serving.selector", "list the engines in serving.endpoints")
+
+    @property
+    def replicas(self) -> int:
+        """How many engines a resident adapter is charged for."""
+        return len(self.endpoints) if self.selector is None else self.selector.replicas

@@ -7,6 +7,7 @@ from enum import StrEnum
 # How people act on a Specialist. Each ends as a Decision that names who asked, and is served once.
 RETRY_ANNOTATION = "modelecology.io/retry"  # <actor>@<time>
 APPROVE_ANNOTATION = "modelecology.io/approve"  # <revision>/<actor>@<time>
+PROMOTE_ANNOTATION = "modelecology.io/promote"  # <revision>/<actor>@<time>
 RETIRE_ANNOTATION = "modelecology.io/retire"  # <revision>/<actor>@<time>
 UNDO_ANNOTATION = "modelecology.io/undo"  # <revision>/<actor>@<time>
 QUARANTINE_ANNOTATION = "modelecology.io/quarantine"  # <revision>/<actor>@<time>, and why after a space

@@ -13,6 +13,7 @@ from .approve import approve
 from .isolate import release
 from .options import Context, Hints, Kubeconfig, Namespace, open_session
 from .port import Cluster
+from .promote import promote
 from .retire import retire, undo
 from .retry import request_retry
 
@@ -42,6 +43,13 @@ ACTS = (
         "Let a specialist go live that waits for a person.",
         "Let the revision go live that waits for a person; its Decision will name you.",
         approve,
+    ),
+    Act(
+        "promote",
+        "End the step that a canary is in.",
+        "Let a canary go a step on before the step's time and number are full. It overrides no evidence; its "
+        "Decision will name you.",
+        promote,
     ),
     Act(
         "retire",

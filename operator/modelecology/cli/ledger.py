@@ -23,9 +23,10 @@ from modelecology.api.policy import Prices as ApiPrices
 from modelecology.api.population import Population
 from modelecology.api.vocabulary import Action
 from modelecology.governance.book import Book, Spent
-from modelecology.governance.facts import Prices
+from modelecology.governance.facts import Cost
 from modelecology.governance.ledger import spent
 from modelecology.governance.log import Entry, Subject, served_name
+from modelecology.governance.rules import Prices
 
 from . import words
 from .port import CliError
@@ -33,8 +34,18 @@ from .replays import entry
 
 OWN = "(population)"
 HELD = "(held, in no decision yet)"
+SERVED = "(served, in no decision yet)"
 SEALED = "(in older decisions)"
 EARLIER = " (deleted)"
+_TITLES = (
+    "COST",
+    "CPU-HOURS",
+    "GPU-HOURS",
+    "TOKENS",
+    "SERVED TOKENS",
+    "RESIDENT GIB-HOURS",
+    "STORED GIB-HOURS",
+)
 _WINDOW: TypeAdapter[timedelta] = TypeAdapter(Duration)
 _HOUR = 3600
 
@@ -120,7 +131,8 @@ def sheet_of(
     rows = lines.rows()
     if name is None:
         rows += _own(population, log, start)
-        rows += _sealed(population, log, rows) if start is None else []
+        if start is None:
+            rows += _sealed(population, log, rows) or _served(population, rows)
     return Sheet(population.metadata.name, tuple(rows), until)
 
 
@@ -182,6 +194,13 @@ def _sealed(population: Population, log: list[Entry], rows: list[Row]) -> list[R
     return [Row(SEALED, rest)] if rest != Spent() else []
 
 
+def _served(population: Population, rows: list[Row]) -> list[Row]:
+    """Tell what was served and is in no decision yet: only the status knows it."""
+    told = sum(row.spent.served_tokens or 0 for row in rows)
+    rest = Cost(served_tokens=max((population.status.ledger.served_tokens or 0) - told, 0))
+    return [Row(SERVED, spent(rest, _prices(population.spec.policy.prices)))] if rest != Cost() else []
+
+
 def _less(one: Spent, other: Spent) -> Spent:
     zero = Decimal(0)
     return Spent(
@@ -191,6 +210,7 @@ def _less(one: Spent, other: Spent) -> Spent:
         max(one.cost - other.cost, zero),
         max((one.resident_gib_hours or zero) - (other.resident_gib_hours or zero), zero) or None,
         max((one.stored_gib_hours or zero) - (other.stored_gib_hours or zero), zero) or None,
+        max((one.served_tokens or 0) - (other.served_tokens or 0), 0) or None,
     )
 
 
@@ -202,11 +222,18 @@ def _spent(ledger: Ledger) -> Spent:
         ledger.cost,
         ledger.resident_gib_hours,
         ledger.stored_gib_hours,
+        ledger.served_tokens,
     )
 
 
 def _prices(prices: ApiPrices) -> Prices:
-    return Prices(prices.gpu_hour, prices.cpu_hour, prices.gib_hour, stored_gib_hour=prices.stored_gib_hour)
+    return Prices(
+        prices.gpu_hour,
+        prices.cpu_hour,
+        prices.gib_hour,
+        token_million=prices.token_million,
+        stored_gib_hour=prices.stored_gib_hour,
+    )
 
 
 def render_ledger(sheets: Iterable[Sheet], by: By) -> RenderableType:
@@ -223,7 +250,7 @@ def render_ledger(sheets: Iterable[Sheet], by: By) -> RenderableType:
 def _table(sheet: Sheet, by: By) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(by.value.upper(), overflow="fold")
-    for title in ("COST", "CPU-HOURS", "GPU-HOURS", "TOKENS", "RESIDENT GIB-HOURS", "STORED GIB-HOURS"):
+    for title in _TITLES:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("DECISIONS", justify="right", no_wrap=True)
     for row in (*sheet.rows, sheet.total):
@@ -234,6 +261,7 @@ def _table(sheet: Sheet, by: By) -> Table:
             words.amount(amounts.cpu_seconds / _HOUR),
             words.amount(amounts.gpu_seconds / _HOUR),
             f"{amounts.tokens:,}",
+            f"{amounts.served_tokens or 0:,}",
             words.amount(amounts.resident_gib_hours or Decimal(0)),
             words.amount(amounts.stored_gib_hours or Decimal(0)),
             str(row.decisions) if row.decisions else words.NONE,
@@ -283,6 +311,7 @@ def _plain(row: Row) -> dict[str, Any]:
         "cpuSeconds": render_decimal(amounts.cpu_seconds),
         "gpuSeconds": render_decimal(amounts.gpu_seconds),
         "tokens": amounts.tokens,
+        "servedTokens": amounts.served_tokens or 0,
         "residentGibHours": render_decimal(amounts.resident_gib_hours or Decimal(0)),
         "storedGibHours": render_decimal(amounts.stored_gib_hours or Decimal(0)),
         "decisions": row.decisions,

@@ -50,8 +50,10 @@ def _add_suite(root: Tree, population: Population, suite: EvaluationSuite | None
     branch = root.add(_line("suite", f"{name} ({words.short(population.status.suite_digest)}){looks}"))
     baseline = {b.task: b for b in population.status.baseline}
     provable = {} if life is None else {p.task: p for p in life.provable}
+    traffic = population.status.traffic
+    shares = {} if traffic is None else {t.task: t.share for t in traffic.tasks}
     for task in suite.spec.tasks:
-        line = f"{task.name}: {task_terms(task)}"
+        line = f"{task.name}: {task_terms(task, shares.get(task.name))}"
         if task.name in baseline:
             line += f", generalist {baseline[task.name].score:.2f} (n={baseline[task.name].n})"
         if task.name in provable:
@@ -59,8 +61,8 @@ def _add_suite(root: Tree, population: Population, suite: EvaluationSuite | None
         branch.add(Text(line))
 
 
-def task_terms(task: Task) -> str:
-    """Say the terms of a task: what it trades for, or how far it may fall."""
+def task_terms(task: Task, measured: float | None = None) -> str:
+    """Say the terms of a task: what it trades for, or how far it may fall; `measured` is a counted share."""
     if task.role is Role.INVARIANT:
         terms = (
             "every item must be right" if task.must_pass else "",
@@ -68,7 +70,8 @@ def task_terms(task: Task) -> str:
             "" if task.max_regression is None else f"may lose at most {task.max_regression:g}",
         )
         return ", ".join((f"invariant ({task.scope or Scope.ADAPTER})", *filter(None, terms)))
-    return f"traffic {task.share:g}, worth {words.amount(task.price)}"
+    share = f"{task.share:g}" if measured is None else f"{measured:g} (measured)"
+    return f"traffic {share}, worth {words.amount(task.price)}"
 
 
 def _add_engine(branch: Tree, endpoint: EndpointStatus) -> None:

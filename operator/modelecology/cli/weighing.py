@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from modelecology.api.population import MemberStatus, RouteStatus
+from modelecology.api.population import MemberStatus, RouteStatus, TrafficStatus
 from modelecology.api.population import Population as ApiPopulation
 from modelecology.api.suite import EvaluationSuite
 from modelecology.governance.facts import (
@@ -12,12 +12,12 @@ from modelecology.governance.facts import (
     Cost,
     Interval,
     Member,
-    Policy,
     Standing,
     SuiteTask,
 )
 from modelecology.governance.portfolio import Population, generalists
 from modelecology.governance.residents import Capacity
+from modelecology.governance.rules import Policy
 from modelecology.translation import policy, tasks
 
 from .port import CliError
@@ -59,7 +59,17 @@ def terms_of(population: ApiPopulation, suite: EvaluationSuite | None) -> Terms:
         generalist=tuple(_route(route) for route in status.routes),
         members=tuple(_member(member) for member in status.members),
     )
-    return Terms(standing, tasks(suite.spec), policy(population))
+    return _measured(Terms(standing, tasks(suite.spec), policy(population)), status.traffic)
+
+
+def _measured(terms: Terms, traffic: TrafficStatus | None) -> Terms:
+    """Weigh by what gateways counted, as the operator does."""
+    if traffic is None:
+        return terms
+    shares = {task.task: task.share for task in traffic.tasks}
+    found = (replace(t, traffic=shares.get(t.name, t.traffic)) for t in terms.tasks)
+    then = replace(terms.policy, requests_per_day=traffic.requests_per_day)
+    return replace(terms, tasks=tuple(found), policy=then)
 
 
 def _route(route: RouteStatus) -> Member:
@@ -77,6 +87,7 @@ def _route(route: RouteStatus) -> Member:
 
 def _member(member: MemberStatus) -> Member:
     lead = member.lead
+    live = Interval(member.live.low, member.live.high, member.live.confidence) if member.live else None
     return Member(
         member.served_name,
         member.task,
@@ -89,4 +100,5 @@ def _member(member: MemberStatus) -> Member:
         member.tokens,
         member.seconds,
         Cost(member.review_cpu_seconds, member.review_gpu_seconds),
+        live,
     )

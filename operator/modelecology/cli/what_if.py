@@ -16,9 +16,10 @@ from rich.text import Text
 from modelecology.api.meta import Amount, render_decimal, render_duration
 from modelecology.api.quantities import Memory, bytes_of
 from modelecology.api.vocabulary import Role
-from modelecology.governance.facts import Prices, SuiteTask
+from modelecology.governance.facts import SuiteTask
 from modelecology.governance.portfolio import Delta, Population, leave_one_out, value
 from modelecology.governance.residents import Residents, best_residents
+from modelecology.governance.rules import Prices
 from modelecology.governance.unviable import findings
 
 from . import words

@@ -71,6 +71,8 @@ def ledger(spent: Ledger) -> str:
     if spent.gpu_seconds:
         parts.append(f"gpu {span(float(spent.gpu_seconds))}")
     parts.append(f"{spent.tokens:,} tokens")
+    if spent.served_tokens:
+        parts.append(f"{spent.served_tokens:,} tokens served")
     if spent.resident_gib_hours:
         parts.append(f"{amount(spent.resident_gib_hours)} GiB-hours resident")
     return f"{amount(spent.cost)} ({', '.join(parts)})"

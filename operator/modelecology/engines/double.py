@@ -1,6 +1,7 @@
 """An engine without a model, which tells the truth unless it is told to lie as real engines do."""
 
 import os.path
+from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import TypeAlias
@@ -46,7 +47,7 @@ class EngineDouble:
 
     `voice` gives the answers, `exists` says which paths there are, `capacity` is the number of adapters.
     `lies` may be changed at any time; `down` makes every call raise EngineUnreachable; `calls` records what
-    was asked, in order.
+    was asked, in order. `requests` are those that run, by adapter; None for an engine that does not say.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class EngineDouble:
         self._looks_left = 0
         self.lies = set(lies)
         self.down = False
+        self.requests: Counter[str] | None = Counter()
         self.calls: list[tuple[str, str]] = []
 
     @property
@@ -135,6 +137,13 @@ class EngineDouble:
             self._ghosts[name] = path
         else:
             self._hollow.discard(name)
+
+    async def busy(self) -> frozenset[str] | None:
+        """The adapters that `requests` counts; None if it is None. Raises EngineUnreachable."""
+        self._called("busy", "")
+        if self.requests is None:
+            return None
+        return frozenset(name for name, count in self.requests.items() if count > 0)
 
     async def chat(self, model: str, prompt: str, max_tokens: int) -> str:
         """The voice's answer, cut to `max_tokens` words.

@@ -2,7 +2,10 @@
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from aiohttp import web
@@ -11,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .double import EngineDouble
 from .port import EngineRefused, EngineUnreachable
+from .signals import TIMED
 
 _KINDS = {400: "InvalidUserInput", 404: "NotFoundError"}
 
@@ -36,6 +40,7 @@ class _Chat(_Order):
     model: str
     messages: tuple[_Message, ...] = Field(min_length=1)
     max_tokens: int = 64
+    stream: bool = False
 
 
 _T = TypeVar("_T", bound=_Order)
@@ -44,7 +49,8 @@ _T = TypeVar("_T", bound=_Order)
 def double_app(double: EngineDouble, answer_seconds: float = 0.0) -> web.Application:
     """An application that answers vLLM's routes as the double does; /health is 503 while it is down.
 
-    Each answer of a model takes `answer_seconds`.
+    Each answer of a model takes `answer_seconds`, or each word of one that is streamed. What is unloaded
+    meanwhile breaks off: this engine waits for nobody.
     """
 
     async def health(_request: web.Request) -> web.Response:
@@ -69,9 +75,37 @@ def double_app(double: EngineDouble, answer_seconds: float = 0.0) -> web.Applica
         await double.unload(order.lora_name)
         return web.Response(text=f"Success: LoRA adapter '{order.lora_name}' removed successfully.")
 
-    async def chat(request: web.Request) -> web.Response:
+    async def metrics(_request: web.Request) -> web.Response:
+        busy = await double.busy()
+        if busy is None:
+            raise EngineRefused(404, "Not Found")
+        labels = f'running_lora_adapters="{",".join(sorted(busy))}",waiting_lora_adapters=""'
+        return web.Response(text=f"# TYPE {TIMED} gauge\n{TIMED}{{{labels}}} 1\n")
+
+    async def chat(request: web.Request) -> web.StreamResponse:
         order = await _read(request, _Chat)
         prompt = order.messages[-1].content
+        with _counted(double, order.model):
+            return await (streamed if order.stream else whole)(request, order, prompt)
+
+    async def streamed(request: web.Request, order: _Chat, prompt: str) -> web.StreamResponse:
+        words = (await double.chat(order.model, prompt, order.max_tokens)).split(" ")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for word in words:
+            delta = {"model": order.model, "choices": [{"index": 0, "delta": {"content": f"{word} "}}]}
+            await response.write(b"data: " + json.dumps(delta).encode() + b"\n\n")
+            await asyncio.sleep(answer_seconds)
+            try:
+                await double.chat(order.model, prompt, 1)
+            except (EngineRefused, EngineUnreachable):
+                if request.transport is not None:
+                    request.transport.abort()
+                return response
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async def whole(_request: web.Request, order: _Chat, prompt: str) -> web.StreamResponse:
         await asyncio.sleep(answer_seconds)
         text = await double.chat(order.model, prompt, order.max_tokens)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
@@ -81,11 +115,23 @@ def double_app(double: EngineDouble, answer_seconds: float = 0.0) -> web.Applica
 
     app = web.Application(middlewares=[_as_vllm])
     app.router.add_get("/health", health)
+    app.router.add_get("/metrics", metrics)
     app.router.add_get("/v1/models", models)
     app.router.add_post("/v1/load_lora_adapter", load)
     app.router.add_post("/v1/unload_lora_adapter", unload)
     app.router.add_post("/v1/chat/completions", chat)
     return app
+
+
+@contextmanager
+def _counted(double: EngineDouble, model: str) -> Iterator[None]:
+    """Count a request for as long as it runs."""
+    requests = double.requests if double.requests is not None else Counter[str]()
+    requests[model] += 1
+    try:
+        yield
+    finally:
+        requests[model] -= 1
 
 
 @web.middleware

@@ -85,6 +85,10 @@ class Engine(Protocol):
         """Ask the engine to forget the adapter; a name it does not know is success."""
         ...
 
+    async def busy(self) -> frozenset[str] | None:
+        """The adapters for which requests run or wait now; None where the engine does not say."""
+        ...
+
     async def chat(self, model: str, prompt: str, max_tokens: int) -> str:
         """The greedy answer of `model` to one user message; at most `max_tokens` tokens long."""
         ...

@@ -10,6 +10,7 @@ import aiohttp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .port import EngineRefused, EngineUnreachable, ModelCard
+from .signals import busy_adapters
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 """No honest answer of an engine is longer; reading stops there."""
@@ -63,7 +64,8 @@ class _ErrorBody(_Edge):
 
 
 class _Error(_Edge):
-    error: _ErrorBody
+    # vLLM's door says no in a plain string, everything behind it in an object.
+    error: _ErrorBody | str
 
 
 _T = TypeVar("_T", bound=_Edge)
@@ -117,6 +119,14 @@ class VllmEngine:
         status, body = await self._request("POST", "/v1/unload_lora_adapter", order, self._patience.load)
         if status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
             raise self._refusal(status, body)
+
+    async def busy(self) -> frozenset[str] | None:
+        """The adapters with requests, by the engine's metrics; None where these do not say.
+
+        Raises EngineUnreachable, EngineRefused.
+        """
+        status, body = await self._request("GET", "/metrics", None, self._patience.list)
+        return busy_adapters(body.decode("utf-8", "replace")) if status == HTTPStatus.OK else None
 
     async def chat(self, model: str, prompt: str, max_tokens: int) -> str:
         """The greedy answer of `model` to one user message.
@@ -216,7 +226,8 @@ async def _read_bounded(stream: aiohttp.StreamReader) -> bytes:
 def _words(body: bytes) -> str:
     """The message of an error body, or the body itself if it is not one."""
     try:
-        text = _Error.model_validate_json(body).error.message
+        said = _Error.model_validate_json(body).error
+        text = said if isinstance(said, str) else said.message
     except ValidationError:
         text = body.decode("utf-8", "replace")
     return " ".join(text.split())[:MAX_MESSAGE_LENGTH] or "no message"

@@ -1,13 +1,20 @@
-"""A person's last word, where promotion.mode is Manual: it adds to the evidence and overrides none of it."""
+"""The words of people; that of promotion.mode Manual adds to the evidence and overrides none of it."""
 
 from __future__ import annotations
 
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import APPROVE_ANNOTATION, Outcome
 
-from .facts import Check, Situation, Wait
+from .facts import Approval, Check, Situation, Wait
 from .lifecycle import CheckName
 from .verdict import clip
+
+
+def given(word: Approval | None, situation: Situation) -> str:
+    """Say who gave their word for this very revision, and not for something that is done already."""
+    if word is None or word.used or word.revision != situation.record.revision:
+        return ""
+    return word.by
 
 
 def check_approval(situation: Situation) -> Check:

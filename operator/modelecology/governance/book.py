@@ -36,6 +36,7 @@ class Spent:
     cost: Decimal = Decimal(0)
     resident_gib_hours: Decimal | None = None
     stored_gib_hours: Decimal | None = None
+    served_tokens: int | None = None
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(
@@ -45,6 +46,7 @@ class Spent:
             self.cost + other.cost,
             _plus(self.resident_gib_hours, other.resident_gib_hours),
             _plus(self.stored_gib_hours, other.stored_gib_hours),
+            (self.served_tokens or 0) + (other.served_tokens or 0) or None,
         )
 
     @property
@@ -57,6 +59,7 @@ class Spent:
             self.tokens,
             self.resident_gib_hours or zero,
             self.stored_gib_hours or zero,
+            self.served_tokens or 0,
         )
 
 

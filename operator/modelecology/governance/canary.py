@@ -8,11 +8,17 @@ from datetime import datetime
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
-from .approval import awaiting, check_approval
-from .facts import Canary, CanaryStep, Check, Situation, Verdict, Wait
+from .approval import awaiting, check_approval, given
+from .facts import (
+    Check,
+    Situation,
+    Verdict,
+    Wait,
+)
 from .lifecycle import CheckName
 from .live import NOTHING, check_errors, check_live_gain, check_live_latency
 from .residence import check_fingerprint, settle
+from .rules import Canary, CanaryStep
 from .verdict import changed_proof, claimed_task, concluded, due, span, task_missing
 
 
@@ -52,6 +58,11 @@ def _judge(situation: Situation, rules: Canary, proved: Check | Wait) -> Verdict
     if isinstance(proved, Wait):
         return proved
     unproven = next((c for c in checks if c.outcome is not Outcome.PASS), None)
+    by = given(situation.promoting, situation)
+    # A person may end the wait for time and for more answers, and overrides no evidence.
+    if by and (unproven is None or unproven.name == CheckName.STEP):
+        reason = Reason.STEP_PASSED if unproven is None else Reason.STEP_SKIPPED
+        return _on(situation, rules, checks, reason, f"{by} ended the step.", by)
     if unproven is not None:
         return _unproven(situation, rules, checks, unproven)
     return _step_on(situation, rules, checks)
@@ -105,21 +116,27 @@ def _unproven(
 
 
 def _step_on(situation: Situation, rules: Canary, checks: tuple[Check, ...]) -> Verdict | Wait:
-    number = situation.record.step
-    shown = " ".join(c.message for c in checks if c.name in (CheckName.LIVE_GAIN, CheckName.STEP))
     actor = ""
-    if step_of(rules, number).approval:
+    if step_of(rules, situation.record.step).approval:
         approved = check_approval(situation)
         checks = (*checks, approved)
         if approved.outcome is not Outcome.PASS:
-            return awaiting(situation, checks, shown)
+            return awaiting(situation, checks, _shown(checks))
         actor = approved.observed
-    if number + 1 < len(rules.steps):
-        following = rules.steps[number + 1].percent
-        action, target = Action.ADVANCE, State.CANARY
-        message = f"{following} % of the users come next. {shown}"
+    return _on(situation, rules, checks, Reason.STEP_PASSED, "", actor)
+
+
+def _on(
+    situation: Situation, rules: Canary, checks: tuple[Check, ...], reason: Reason, word: str, actor: str
+) -> Verdict:
+    following, shown = rules.steps[situation.record.step + 1 :], _shown(checks)
+    if following:
+        action, target, next_ = Action.ADVANCE, State.CANARY, f"{following[0].percent} % of the users"
     else:
-        action, target, message = Action.PROMOTE, State.LIVE, f"All users come next. {shown}"
-    return replace(
-        concluded(situation, checks, action, target, Reason.STEP_PASSED, message, Outcome.PASS), actor=actor
-    )
+        action, target, next_ = Action.PROMOTE, State.LIVE, "All users"
+    message = f"{word} {next_} come next. {shown}".strip()
+    return replace(concluded(situation, checks, action, target, reason, message, Outcome.PASS), actor=actor)
+
+
+def _shown(checks: tuple[Check, ...]) -> str:
+    return " ".join(c.message for c in checks if c.name in (CheckName.LIVE_GAIN, CheckName.STEP))

@@ -11,12 +11,20 @@ from fractions import Fraction
 from modelecology.api.vocabulary import Disclosure, Method
 
 from .evidence import Difference
-from .facts import Interval, LookPlan, Policy, Results, Situation, SuiteTask, TakenLook
+from .facts import (
+    Interval,
+    LookPlan,
+    Results,
+    Situation,
+    SuiteTask,
+    TakenLook,
+)
 from .invariants import check_name, measured
 from .lifecycle import CheckName
 from .lives import life_under, plan_under
 from .looks import BudgetSpent, SuiteLife
 from .portfolio import delta
+from .rules import Policy
 from .sequential import Question
 from .trial import Course, Inquiry, Measure, Sealed, Stage, among, enough, in_rounds, units_of
 

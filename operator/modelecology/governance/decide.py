@@ -9,13 +9,14 @@ from types import MappingProxyType
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, State, Target
 
+from .approval import given
 from .canary import decide_canary
 from .facts import Situation, Verdict, Wait
 from .judgement import decide_evaluating
 from .promotion import decide_shadow
 from .proposal import decide_pending
 from .residence import decide_live
-from .retirement import RETIRABLE, decide_deleted, decide_retired, given, retire
+from .retirement import RETIRABLE, decide_deleted, decide_retired, retire
 from .verdict import changed_premises, due, incumbent_changed, reason_of
 from .work import decide_training
 

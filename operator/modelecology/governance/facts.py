@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Disclosure, Method, Outcome, Role, Scope, State, Target
 
 from .lifecycle import Transition
 from .looks import SuiteLife
+from .rules import Policy
 
 GENERALIST = "generalist"
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Resources spent: seconds of work, tokens, and what was held times how long, in GiB-hours."""
+    """Resources spent: seconds of work, tokens, and what was held times how long, in GiB-hours.
+
+    `tokens` are those of jobs; those of answers to users are `served_tokens`.
+    """
 
     cpu_seconds: Decimal = Decimal(0)
     gpu_seconds: Decimal = Decimal(0)
     tokens: int = 0
     resident_gib_hours: Decimal = Decimal(0)  # on the engines, all replicas together
     stored_gib_hours: Decimal = Decimal(0)  # in the store, archived or not
+    served_tokens: int = 0
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -34,6 +38,7 @@ class Cost:
             self.tokens + other.tokens,
             self.resident_gib_hours + other.resident_gib_hours,
             self.stored_gib_hours + other.stored_gib_hours,
+            self.served_tokens + other.served_tokens,
         )
 
 
@@ -44,44 +49,6 @@ class Charge:
     time: datetime
     specialist: str
     cost: Cost
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Prices in the policy's currency."""
-
-    gpu_hour: Decimal
-    cpu_hour: Decimal
-    gib_hour: Decimal
-    token_million: Decimal = Decimal(0)  # tokens that are served; those of jobs are in their hours
-    wait_hour: Decimal = Decimal(0)  # of requests that wait for their answer
-    stored_gib_hour: Decimal = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Limits within a sliding window, in hours; None is no limit."""
-
-    window: timedelta
-    gpu_hours: Decimal | None
-    cpu_hours: Decimal | None
-    specialist_gpu_hours: Decimal | None = None  # what one specialist may spend of it
-    specialist_cpu_hours: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceRules:
-    """How evidence is weighed, and how a suite's budget of looks is spent; docs/evidence.md."""
-
-    method: Method = Method.SEQUENTIAL
-    disclosure: Disclosure = Disclosure.VERDICT
-    looks: int = 200
-    slices: int = 1
-    rounds: int = 4
-    grid: int = 20
-    screen: Fraction = Fraction(1, 4)
-    minimum_effect: float = 0.03
-    effect: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,77 +88,6 @@ class TakenLook:
     lead: int | None = None
     met: tuple[Met, ...] = ()  # told under Full alone
     trial: str = ""  # key in the store of what was asked and answered
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Hard limits on a candidate itself; None is no limit."""
-
-    memory: int | None = None  # bytes of an adapter on an engine
-    latency: float | None = None  # seconds in which an answer comes
-    percentile: int = 90  # share of the answers that must come in time, in per cent
-
-
-@dataclass(frozen=True, slots=True)
-class LiveShadow:
-    """What copies of live requests must show of a shadow."""
-
-    minimum_scored: int
-    minimum_gain: float
-    reject_late: bool  # one that has proved nothing in time is shelved; else it goes on
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryStep:
-    """A part of the users that a canary answers, and what ends the step."""
-
-    percent: int
-    minimum_scored: int
-    minimum_duration: timedelta
-    approval: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """The steps of a canary, and what all of them are judged by."""
-
-    steps: tuple[CanaryStep, ...]
-    tolerance: float
-    maximum_errors: float
-    maximum: timedelta
-    reject_late: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The population's rules."""
-
-    confidence: float
-    minimum_gap: float
-    threshold: Decimal
-    horizon: timedelta
-    requests_per_day: int
-    prices: Prices
-    minimum_scored: int
-    shadow_maximum: timedelta
-    undo_window: timedelta
-    budget: Budget | None
-    adapters: int
-    max_rank: int
-    replicas: int
-    retries: int
-    manual: bool = False  # a person has the last word on every promotion
-    evidence: EvidenceRules = EvidenceRules()
-    misrouting: float = 0.0  # share of a specialist's requests that the generalist answers in its place
-    reevaluate_every: timedelta | None = None  # how often an evaluation is charged to a member's upkeep
-    memory: int | None = None  # bytes for all adapters on every engine; None is no limit
-    automatic_retirement: bool = False  # else a person accepts what is proposed
-    retirement_grace: timedelta = timedelta(hours=24)  # how long the cause of a retirement must hold
-    limits: Limits = Limits()
-    retire_by_point: bool = False  # a value below 0 retires by its point, else by its upper bound
-    live_shadow: LiveShadow | None = None  # None asks nothing of live requests
-    canary: Canary | None = None  # None promotes at once
-    unit_is_request: bool = False  # of live evidence; else who asks counts once
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +156,7 @@ class Standing:
     members: tuple[Member, ...] = ()
     candidate: Member | None = None  # this revision, where it is evaluated and not live
     shadow_bytes: int = 0  # resident bytes of what is in shadow, without this revision
-    requests: Mapping[str, int] | None = None  # by task, as measured; None while nothing measures them
+    requests: Mapping[str, int] | None = None  # by task over policy.idle_after, where all of it was counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +218,20 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judge has said of the copies, and how that is beside what labels say."""
+
+    differences: tuple[float, ...] = ()  # as in Live, with the judge's word where no label scores a copy
+    in_step: int = 0
+    words: int = 0  # of the differences, those that are the judge's
+    told_apart: int = 0  # judged copies which labels say are better or worse than what users got
+    agreed: int = 0  # of these, those of which the judge says the same; an error says nothing
+    leans: tuple[float, ...] = ()  # of all judged copies with a label: its word less what the label says
+    inconsistent: int = 0  # ties because it said otherwise in the other order
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What live requests have shown of a revision since it came into its state.
 
@@ -333,6 +243,7 @@ class Live:
     answered: int = 0  # requests that it was asked, failed ones included
     failed: int = 0
     late: int = 0  # took longer than policy.limits.latency
+    judged: Judged | None = None  # None where no judge is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +348,7 @@ class Situation:
     failure: JobFailure | None = None
     residency: Residency | None = None
     approval: Approval | None = None
+    promoting: Approval | None = None  # who ends the step of a canary before it has shown all
     charges: tuple[Charge, ...] = ()  # in the budget's window, of the whole population
     under_way: Cost = Cost()  # what trials of others will still take; no charge yet
     seconds_per_step: Decimal | None = None  # CPU-seconds, learned from earlier trainings

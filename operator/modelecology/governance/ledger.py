@@ -10,10 +10,12 @@ from decimal import Decimal
 from modelecology.api.vocabulary import State
 
 from .book import Book, Holding, Spent, revisions_held
-from .facts import Budget, Charge, Claim, Cost, Prices
+from .facts import Charge, Claim, Cost
 from .lifecycle import RESIDENT
+from .rules import Budget, Prices
 
 HOUR = Decimal(3600)
+MILLION = Decimal(10**6)
 _CENT = Decimal("0.000001")  # as fine as a cost is written
 
 # Priors until a training of this population was measured: one optimiser step of a small model, and one greedy
@@ -43,6 +45,7 @@ def price(cost: Cost, prices: Prices) -> Decimal:
         + cost.cpu_seconds / HOUR * prices.cpu_hour
         + cost.resident_gib_hours * prices.gib_hour
         + cost.stored_gib_hours * prices.stored_gib_hour
+        + cost.served_tokens * prices.token_million / MILLION
     )
 
 
@@ -55,6 +58,7 @@ def spent(cost: Cost, prices: Prices) -> Spent:
         price(cost, prices).quantize(_CENT),
         cost.resident_gib_hours or None,
         cost.stored_gib_hours or None,
+        cost.served_tokens or None,
     )
 
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from modelecology.api.vocabulary import Outcome
 
-from .facts import Artifact, Check, Interval, Limits, Results
+from .facts import (
+    Artifact,
+    Check,
+    Interval,
+    Results,
+)
 from .intervals import clopper_pearson
 from .invariants import check_name
+from .rules import Limits
 
 MIB = 2**20
 MEMORY = "memory"

@@ -13,8 +13,9 @@ import numpy as np
 from modelecology.api.vocabulary import Outcome
 
 from .evidence import EvidenceError
-from .facts import Check, Interval, Live, Policy
+from .facts import Check, Interval, Live
 from .lifecycle import CheckName
+from .rules import Policy
 from .sequential import Question, Units, answer, lower_bound
 
 NOTHING = Live()
@@ -57,6 +58,14 @@ def check_live_gain(live: Live, margin: float, asked: int, confidence: float, st
     else:
         outcome, end = Outcome.INCONCLUSIVE, f" That it is above {margin:+.2f} is neither proven nor refuted."
     return Check(CheckName.LIVE_GAIN, outcome, f"{mean:+.2f}", limit, bounds, n, told + end)
+
+
+def live_quality(scores: tuple[float, ...], confidence: float) -> Interval | None:
+    """Bound the mean of scores in [0, 1] that users' answers got, however often one looks; None for none."""
+    if not scores:
+        return None
+    bounds = _bounds(2 * np.array(scores, dtype=np.float64) - 1, confidence)
+    return Interval((1 + bounds.low) / 2, (1 + bounds.high) / 2, confidence)
 
 
 def _passes(units: Units, margin: float, level: float) -> bool:

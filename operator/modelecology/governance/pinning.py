@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .facts import Policy
+from .rules import Policy
 
 
 def pinned(then: Policy, now: Policy) -> Policy:
@@ -28,4 +28,5 @@ def pinned(then: Policy, now: Policy) -> Policy:
         automatic_retirement=now.automatic_retirement,
         retirement_grace=now.retirement_grace,
         retire_by_point=now.retire_by_point,
+        idle_after=now.idle_after,
     )

@@ -16,9 +16,16 @@ from decimal import Decimal
 from modelecology.api.vocabulary import Role
 
 from .evidence import Difference
-from .facts import GENERALIST, Cost, Member, Policy, Situation, SuiteTask
+from .facts import (
+    GENERALIST,
+    Cost,
+    Member,
+    Situation,
+    SuiteTask,
+)
 from .invariants import measured
 from .ledger import SECONDS_PER_ANSWER
+from .rules import Policy
 from .upkeep import answer_cost, requests, upkeep
 
 # Resident bytes a rank, charged for a candidate before it exists; a 7B model's adapter needs about this.

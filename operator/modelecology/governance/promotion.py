@@ -13,9 +13,10 @@ from .courses import gain_margin
 from .evidence import Difference, EvidenceError, difference
 from .facts import Check, Cost, Results, Situation, Verdict, Wait
 from .invariants import summary
+from .judge import check_shadow_gain
 from .lifecycle import PASSING, CheckName
 from .limits import check_latency
-from .live import NOTHING, check_live_gain
+from .live import NOTHING
 from .residence import check_fingerprint, settle
 from .verdict import (
     changed_proof,
@@ -206,9 +207,8 @@ def _live_chain(situation: Situation) -> tuple[Check, ...]:
     rules = situation.policy.live_shadow
     if rules is None:
         return ()
-    live = situation.evidence.live or NOTHING
     confidence = situation.policy.confidence
-    return (check_live_gain(live, rules.minimum_gain, rules.minimum_scored, confidence),)
+    return (check_shadow_gain(situation.evidence.live or NOTHING, rules, confidence),)
 
 
 def _judge(situation: Situation, proved: Check) -> Verdict | Wait:

@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 
-from .facts import Policy, SuiteTask
+from .facts import SuiteTask
 from .portfolio import Population, value
+from .rules import Policy
 
 EXACT = 16  # members up to which every choice is looked at
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
+from .approval import given
 from .capacity import check_capacity
-from .facts import Approval, Check, Situation, Verdict, Wait
+from .facts import Check, Situation, Verdict, Wait
 from .lifecycle import CAUSES, RESIDENT, TRANSITIONS, CheckName
 from .unviable import Finding, finding
 from .verdict import clock, due, reason_of, span
@@ -101,13 +102,6 @@ def _accepted(situation: Situation, found: Finding, cause: Reason) -> Verdict | 
         checks=(found.check,),
     )
     return replace(gone, actor=word)
-
-
-def given(word: Approval | None, situation: Situation) -> str:
-    """Say who gave their word for this very revision, and not for something that is done already."""
-    if word is None or word.used or word.revision != situation.record.revision:
-        return ""
-    return word.by
 
 
 def decide_retired(situation: Situation) -> Verdict | Wait:

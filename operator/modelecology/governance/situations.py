@@ -13,9 +13,10 @@ from typing import Any
 
 from modelecology.api.vocabulary import Target
 
-from .facts import Cost, Prices, RevisionRecord, Situation
+from .facts import Cost, RevisionRecord, Situation
 from .log import SpecialistRecord
 from .plain import Codec, Parts, ReadPart, Unreadable, canonical_json, digest_of_bytes, loaded
+from .rules import Prices
 
 FORMAT = 1
 _CODEC = Codec()

@@ -102,10 +102,14 @@ class Standing:
     @property
     def outcome(self) -> Outcome:
         """Fail where a question failed, Pass where all passed."""
-        outcomes = {each.outcome for each in self.answers}
-        if Outcome.FAIL in outcomes:
-            return Outcome.FAIL
-        return Outcome.PASS if outcomes == {Outcome.PASS} else Outcome.INCONCLUSIVE
+        return _outcome(self.answers)
+
+
+def _outcome(answers: tuple[Answer, ...]) -> Outcome:
+    outcomes = {each.outcome for each in answers}
+    if Outcome.FAIL in outcomes:
+        return Outcome.FAIL
+    return Outcome.PASS if outcomes == {Outcome.PASS} else Outcome.INCONCLUSIVE
 
 
 def in_rounds(ranges: Mapping[str, range], count: int) -> tuple[tuple[Part, ...], ...]:
@@ -163,15 +167,13 @@ def weigh(course: Course, candidate: Mapping[str, Results], sealed: Sealed) -> S
     for task, results in candidate.items():
         _only(results, met.get(task, frozenset()), course.stage)
     whole = rounds == len(course.rounds)
-    found = [
+    answers = tuple(
         _answer(course, each, met.get(each.task, frozenset()), candidate.get(each.task), sealed, whole)
         for each in course.inquiries
-    ]
-    standing = Standing(tuple(found), rounds, whole)
-    if whole or standing.outcome is Outcome.PASS:
-        return Standing(standing.answers, rounds, True)
-    failed = course.ends_on_failure and standing.outcome is Outcome.FAIL
-    return Standing(standing.answers, rounds, failed and rounds > 0)
+    )
+    outcome = _outcome(answers)
+    failed = course.ends_on_failure and outcome is Outcome.FAIL
+    return Standing(answers, rounds, whole or outcome is Outcome.PASS or failed)
 
 
 def _only(results: Results, met: frozenset[str], stage: Stage) -> None:

@@ -14,9 +14,17 @@ from decimal import Decimal
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Outcome, Role
 
-from .facts import Check, Interval, Member, Policy, Situation, Standing, SuiteTask
+from .facts import (
+    Check,
+    Interval,
+    Member,
+    Situation,
+    Standing,
+    SuiteTask,
+)
 from .lifecycle import CheckName
 from .portfolio import Delta, Population, generalists, lead, leave_one_out
+from .rules import Policy
 from .upkeep import answer_cost, requests, upkeep
 from .verdict import money, named, span
 
@@ -90,10 +98,11 @@ def _certain(left: _Test, member: Member, _: Delta) -> Finding | None:
             Reason.CONTRACT_WITHDRAWN, "no such task", f"{member.task}: it is no task of the suite any more."
         )
     if task.traffic == 0:
-        message = f"{member.task}: the suite declares no traffic for it."
+        message = f"{member.task}: no share of the requests is of it."
         return _goes(Reason.UNUSED, "no traffic", message)
-    if measured is not None and not measured.get(member.task):
-        return _goes(Reason.UNUSED, "no request", f"{member.task}: nobody has asked for it.")
+    if measured is not None and left.policy.idle_after is not None and measured.get(member.task) == 0:
+        message = f"{member.task}: nobody has asked for it in {span(left.policy.idle_after)}."
+        return _goes(Reason.UNUSED, "no request", message)
     if lived is not None and _bounded(member) and lived.high < member.low:
         promised = f"the evaluation said {member.low:.2f} at least"
         message = f"{member.task}: users get {lived.high:.2f} at most; {promised}."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .facts import Member, Policy
-from .ledger import HOUR, price
+from .facts import Member
+from .ledger import HOUR, MILLION, price
+from .rules import Policy
 
 DAY = Decimal(86400)
 GIB = Decimal(2**30)
-MILLION = Decimal(10**6)
 
 
 def requests(policy: Policy) -> Decimal:

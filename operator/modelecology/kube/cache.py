@@ -12,6 +12,7 @@ from modelecology.api.specialist import Specialist
 from modelecology.api.suite import EvaluationSuite
 
 from .cluster import POPULATION, SPECIALIST, SUITE, Body, Kind
+from .endpoint_slices import Behind
 
 Object = Population | Specialist | EvaluationSuite
 Where = tuple[Kind, str, str]
@@ -49,9 +50,14 @@ class ObjectCache:
         self._objects: dict[Where, Object] = {}
         self._unreadable: dict[Where, str] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()  # uids
+        self._behind: dict[tuple[str, str], Behind] = {}
 
     def put(self, kind: Kind, body: Body) -> Object:
         """Take in an object and give the one that is known then. Raises InvalidObject."""
+        found = self._taken(kind, body)
+        return self._with_engines(found) if isinstance(found, Population) else found
+
+    def _taken(self, kind: Kind, body: Body) -> Object:
         meta = body["metadata"]
         where = (kind, str(meta.get("namespace", "")), str(meta["name"]))
         try:
@@ -90,8 +96,35 @@ class ObjectCache:
         return found.metadata.resource_version if found else self._unreadable.get(where)
 
     def population(self, namespace: str, name: str) -> Population | None:
-        """Find a population."""
-        return self._get(POPULATION, namespace, name, Population)
+        """Find a population; the engines of one that selects them are the pods that are ready now."""
+        found = self._get(POPULATION, namespace, name, Population)
+        return self._with_engines(found) if found is not None else None
+
+    def put_behind(self, namespace: str, service: str, found: Behind | None) -> None:
+        """Take in what is behind a Service; None is not known, or not any more."""
+        if found is None:
+            self._behind.pop((namespace, service), None)
+        else:
+            self._behind[namespace, service] = found
+
+    def behind(self, namespace: str, service: str) -> Behind | None:
+        """Say what is behind a Service; None while that is not known."""
+        return self._behind.get((namespace, service))
+
+    def unready(self, population: Population) -> tuple[str, ...]:
+        """Give the addresses of a population's engines that are there and not ready."""
+        selector = population.spec.serving.selector
+        found = self.behind(population.metadata.namespace, selector.service) if selector else None
+        return selector.addresses(found.unready) if selector and found else ()
+
+    def _with_engines(self, population: Population) -> Population:
+        serving = population.spec.serving
+        if serving.selector is None:
+            return population
+        found = self.behind(population.metadata.namespace, serving.selector.service)
+        endpoints = serving.selector.addresses(found.ready) if found is not None else ()
+        seen = serving.model_copy(update={"endpoints": endpoints})
+        return population.model_copy(update={"spec": population.spec.model_copy(update={"serving": seen})})
 
     def specialist(self, namespace: str, name: str) -> Specialist | None:
         """Find a specialist."""
@@ -107,7 +140,8 @@ class ObjectCache:
 
     def populations(self) -> tuple[Population, ...]:
         """List all populations."""
-        return tuple(o for o in self._objects.values() if isinstance(o, Population))
+        found = (o for o in self._objects.values() if isinstance(o, Population))
+        return tuple(self._with_engines(population) for population in found)
 
     def specialists(self, namespace: str, population: str) -> tuple[Specialist, ...]:
         """List the specialists of a population, by name."""

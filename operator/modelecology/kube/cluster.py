@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +15,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 
 from modelecology.api.meta import API_VERSION, GROUP, VERSION
 
+from .endpoint_slices import Behind, follow
 from .errors import AlreadyExists, ApiUnavailable, Conflict, KubeError, NotFound, Refused
 
 MANAGER = "modelecology"
@@ -60,6 +61,15 @@ class Cluster(Protocol):
 
     async def patch_config_map(self, namespace: str, name: str, body: Body) -> Body:
         """Merge a patch into a ConfigMap. Raises Conflict, NotFound and other KubeErrors."""
+
+    async def follow_service(
+        self,
+        namespace: str,
+        service: str,
+        seen: Callable[[Behind], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Tell what is behind a Service, whenever that changes, or why it is not known; never returns."""
 
     async def post_event(self, kind: Kind, namespace: str, name: str, uid: str, event: EventText) -> None:
         """Post a Kubernetes Event about an object. Raises KubeError."""
@@ -263,6 +273,16 @@ class ApiCluster:
         api: Any = self._api
         body: Body = api.sanitize_for_serialization(found)
         return body
+
+    async def follow_service(
+        self,
+        namespace: str,
+        service: str,
+        seen: Callable[[Behind], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Tell what is behind a Service, whenever that changes, or why it is not known; never returns."""
+        await follow(self._api, namespace, service, seen, failed)
 
     async def post_event(self, kind: Kind, namespace: str, name: str, uid: str, event: EventText) -> None:
         """Post a Kubernetes Event about an object. Raises KubeError."""

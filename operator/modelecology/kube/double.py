@@ -7,6 +7,7 @@ server. It does not check schemas beyond the models of the kinds.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import uuid
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from modelecology.api.meta import API_VERSION
 
 from .cache import InvalidObject, parse
 from .cluster import DECISION, POPULATION, SPECIALIST, SUITE, Body, EventText, Kind
+from .endpoint_slices import Behind
 from .errors import AlreadyExists, ApiUnavailable, Conflict, NotFound, Refused
 
 Watcher = Callable[[str, Kind, Body], None]
@@ -59,6 +61,8 @@ class InMemoryCluster:
     _objects: dict[tuple[Kind, str, str], Body] = field(default_factory=dict)
     _watchers: list[Watcher] = field(default_factory=list)
     _version: int = 0
+    _behind: dict[tuple[str, str], Behind] = field(default_factory=dict)
+    _followers: list[tuple[tuple[str, str], Callable[[Behind], None]]] = field(default_factory=list)
 
     # The port.
 
@@ -148,6 +152,22 @@ class InMemoryCluster:
         self._answer()
         self.events.append(Told(kind.kind, name, event))
 
+    async def follow_service(
+        self,
+        namespace: str,
+        service: str,
+        seen: Callable[[Behind], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Tell what `put_behind` puts behind a Service; see Cluster."""
+        follower = ((namespace, service), seen)
+        self._followers.append(follower)
+        try:
+            seen(self._behind.get((namespace, service), Behind()))
+            await asyncio.Event().wait()
+        finally:
+            self._followers.remove(follower)
+
     async def close(self) -> None:
         """Do nothing: there is no connection."""
 
@@ -156,6 +176,13 @@ class InMemoryCluster:
     def watch(self, watcher: Watcher) -> None:
         """Call the watcher with ADDED, MODIFIED or DELETED on each change."""
         self._watchers.append(watcher)
+
+    def put_behind(self, namespace: str, service: str, found: Behind) -> None:
+        """Let these pods be behind a Service."""
+        self._behind[namespace, service] = found
+        for where, seen in tuple(self._followers):
+            if where == (namespace, service):
+                seen(found)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Body | None:
         """Find an object."""

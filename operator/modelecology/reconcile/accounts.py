@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import Action, State
-from modelecology.governance.book import Account, Book, Holding, Spent
-from modelecology.governance.facts import Artifact, Cost, Prices, RevisionRecord
+from modelecology.governance.book import Account, Holding, Spent
+from modelecology.governance.facts import Artifact, Cost, RevisionRecord
 from modelecology.governance.ledger import full_hour, holding, spent, uncharged
 from modelecology.governance.lifecycle import WORKING
 from modelecology.governance.log import Entry, LogState
+from modelecology.governance.rules import Prices
 from modelecology.jobs.port import JobPhase, JobStatus, RunnerError
 from modelecology.store import StoreError
 from modelecology.translation import policy
@@ -26,21 +27,32 @@ from .observe import Observer
 from .results import cost_of
 from .rivals import WEIGHTS
 from .runtime import Runtime
+from .usage import Counted
 
 
-def held(log: LogState, uid: str, revision: str, now: datetime) -> Cost:
-    """Sum what a revision holds since its last decision."""
-    return log.book.accrued(uid, revision, _second(now))
+def held(log: LogState, uid: str, revision: str, now: datetime, counted: Counted | None) -> Cost:
+    """Sum what a revision holds since its last decision, and what it has served since."""
+    accrued = log.book.accrued(uid, revision, _second(now))
+    return accrued + Cost(served_tokens=_served(log, uid, revision, counted))
+
+
+def _served(log: LogState, uid: str, revision: str, counted: Counted | None) -> int:
+    known, specialist = log.book.held.get((uid, revision)), log.specialists.get(uid)
+    record = specialist.revisions.get(revision) if specialist is not None else None
+    if counted is None or known is None or record is None or not record.was_resident:
+        return 0
+    return counted.tokens(record.served_name, known.since)
 
 
 def totals(
-    book: Book, closed: Spent, uids: Iterable[str], prices: Prices, now: datetime
+    log: LogState, closed: Spent, uids: Iterable[str], prices: Prices, now: datetime, counted: Counted | None
 ) -> tuple[Spent, datetime | None]:
-    """Add to what decisions have charged what is held up to the last full hour; gives that hour too."""
-    until = full_hour(now)
+    """Add to what decisions have charged what is held and served up to the last full hour; gives it too."""
+    until, book = full_hour(now), log.book
     owners = {uid for uid, _ in book.held}.intersection(uids)
     total = sum((uncharged(book, uid, until, prices) for uid in sorted(owners)), closed)
-    return total, until if owners else None
+    served = sum(_served(log, uid, each, counted) for uid, each in book.held if uid in owners)
+    return total + spent(Cost(served_tokens=served), prices), until if owners else None
 
 
 async def posted(runtime: Runtime, frame: Frame, entry: Entry) -> Entry:
@@ -56,11 +68,11 @@ async def posted(runtime: Runtime, frame: Frame, entry: Entry) -> Entry:
     return replace(entry, account=account)
 
 
-def posted_bare(population: Population, log: LogState, entry: Entry) -> Entry:
+def posted_bare(population: Population, log: LogState, entry: Entry, counted: Counted | None) -> Entry:
     """Give an entry that rests on the log alone what is to be charged with it."""
     uid, revision = entry.subject.uid, entry.subject.revision
     known = log.book.held.get((uid, revision))
-    cost = spent(held(log, uid, revision, entry.time), policy(population).prices)
+    cost = spent(held(log, uid, revision, entry.time, counted), policy(population).prices)
     holds = holding(known.holds if known else None, entry.to, policy(population).replicas)
     return replace(entry, cost=cost, account=Account(holds=holds))
 
@@ -89,6 +101,7 @@ def at_least(one: Cost, other: Cost) -> Cost:
         max(one.tokens, other.tokens),
         max(one.resident_gib_hours, other.resident_gib_hours),
         max(one.stored_gib_hours, other.stored_gib_hours),
+        max(one.served_tokens, other.served_tokens),
     )
 
 

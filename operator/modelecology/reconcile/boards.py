@@ -159,7 +159,7 @@ class ResidencyBoard:
     def absent(self, population: PopulationKey, endpoints: tuple[str, ...], name: str) -> bool:
         """Say whether every engine has proved that a name is gone, those that leave included."""
         self.views(population, endpoints)
-        return all(name in v.absent for v in self._views[population].values())
+        return all(name in v.absent for v in self._views.get(population, {}).values())
 
     def known(self, population: PopulationKey) -> tuple[str, ...]:
         """Name the engines of a population that were looked at, those that leave included."""

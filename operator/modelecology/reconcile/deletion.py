@@ -54,7 +54,7 @@ async def delete_specialist(
         subject = subject_of(meta.name, meta.log_uid, revision)
         now = runtime.now()
         cut = took.get(revision.revision, Cut())
-        extra = cut.cost + held(frame.log, meta.log_uid, revision.revision, now)
+        extra = cut.cost + held(frame.log, meta.log_uid, revision.revision, now, frame.counted)
         entry = entry_of(frame, subject, verdict, extra, None, now=now)
         await record(runtime, frame, replace(entry, account=Account(results=cut.results)))
         frame = await runtime.frame(*where)
@@ -114,7 +114,7 @@ async def record_bare(
         bare_entry(meta.name, log, subject, verdict, now=runtime.now()),
         premises=Premises(code=runtime.code),
     )
-    entry = posted_bare(population, log, entry)
+    entry = posted_bare(population, log, entry, runtime.usage(population))
     await runtime.log(population).append(entry)
     await tend_routes(runtime, population)
     WRITES.labels("create", DECISION.kind).inc()

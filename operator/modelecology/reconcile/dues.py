@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelecology.governance.book import Spent
-from modelecology.governance.facts import Cost, Prices
+from modelecology.governance.facts import Cost
 from modelecology.governance.ledger import spent
+from modelecology.governance.rules import Prices
 from modelecology.store import StoreError
 
 from .boards import PopulationKey

@@ -23,6 +23,7 @@ TRIES = 3  # proofs that may fail before an adapter counts as another one than w
 FIRST_PAUSE_SECONDS = 2.0  # after a refusal, doubled each time
 LAST_PAUSE_SECONDS = 60.0
 PROVED_FOR = timedelta(minutes=5)  # then it is proved again: an engine may change its mind in between
+_NONE: Mapping[str, datetime] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,22 @@ async def reconcile_engine(
     ours: frozenset[str],
     now: Callable[[], datetime],
     routed: Collection[str] | None = (),
+    drains: Mapping[str, datetime] = _NONE,
 ) -> Change:
     """Bring one engine closer to what is wanted; says of what something else is known now.
 
     `ours` are all names that this population ever served; other adapters are never touched. What an engine
     refuses keeps it from nothing else. `routed` are the names for which users are sent to this engine now,
     None if that is not known: such a name is loaded in a later look, when users are not sent here any more.
-    Until it is proved the base may answer in its name. `now` stamps every step.
+    Until it is proved the base may answer in its name. `drains` says until when a name that goes may finish
+    its requests. `now` stamps every step.
     """
     before, names = _of_engine(view), _of_adapters(view)
     try:
         cards = await engine.models()
         view.reachable, view.refused, view.message = True, False, ""
         view.stepped = now()
-        await _Steps(engine, view, now).go(wanted, cards, ours, routed)
+        await _Steps(engine, view, now).go(wanted, cards, ours, routed, drains)
     except EngineError as error:
         # A refusal that comes as far as here is one to say what the engine serves: nothing can be proved.
         view.reachable, view.refused, view.message = False, not error.retry, str(error)
@@ -90,6 +93,7 @@ class _Steps:
         cards: tuple[ModelCard, ...],
         ours: frozenset[str],
         routed: Collection[str] | None,
+        drains: Mapping[str, datetime],
     ) -> None:
         """Unload, load and prove what is due. Raises EngineUnreachable."""
         view = self._view
@@ -99,8 +103,10 @@ class _Steps:
         for name in steps.foreign:
             _failed(view, name, "another adapter of this name is there, which is not ours")
         gone = (ours - listed) - view.absent - wanted.keys()
+        runs = await self._may_run(steps.to_unload, routed, drains)
         for name in (*steps.to_unload, *sorted(gone)):
-            await self._unload(name)
+            if name not in runs:
+                await self._unload(name)
         loads = [name for name, _path in steps.to_load]
         there = sorted((wanted.keys() & listed) - set(steps.foreign) - set(loads))
         loaded = []
@@ -114,6 +120,28 @@ class _Steps:
         for name in owed:
             await self._prove(wanted[name])
         await self._prove_again([wanted[name] for name in there])
+
+    async def _may_run(
+        self, names: Collection[str], routed: Collection[str] | None, drains: Mapping[str, datetime]
+    ) -> Collection[str]:
+        """Name those of some names that go on which requests run, or may begin, and which have time for that.
+
+        An engine that does not say what runs is given all of the time.
+        """
+        given = drains.keys() & names
+        if not given:
+            return given
+        now = self._now()
+        waits = {name for name in given if now < drains[name]}
+        idle = set() if routed is None else waits.difference(routed)
+        if not idle:
+            return waits
+        try:
+            busy = await self._engine.busy()
+        except EngineError as error:
+            _LOG.info("%s does not say which adapters have requests: %s", self._engine.endpoint, error)
+            busy = None
+        return waits if busy is None else waits - (idle - busy)
 
     async def _unload(self, name: str) -> None:
         view = self._view

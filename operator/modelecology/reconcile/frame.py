@@ -9,13 +9,16 @@ from modelecology.api.population import Population
 from modelecology.api.suite import EvaluationSuite, Task
 from modelecology.api.vocabulary import Role
 from modelecology.governance.courses import plan_of
-from modelecology.governance.facts import Policy, SuiteTask
+from modelecology.governance.facts import SuiteTask
 from modelecology.governance.lives import life_under
 from modelecology.governance.log import LogState
 from modelecology.governance.looks import SuiteLife
+from modelecology.governance.rules import Policy
 from modelecology.jobs.intents import DataRef as IntentData
 from modelecology.jobs.intents import EvaluationTask, Scorer, Split, UnitRange, evaluation_key
 from modelecology.store import ArtifactStore
+
+from .usage import Counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Rules:
     policy_digest: str
     tasks: tuple[SuiteTask, ...]
     suite_digest: str
+    measured: bool = False  # whether traffic is what gateways counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Frame:
     log: LogState
     store: ArtifactStore
     code: str
+    counted: Counted | None = None  # by gateways; None where they write nothing down
 
     @property
     def policy(self) -> Policy:

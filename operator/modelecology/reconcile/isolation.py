@@ -63,11 +63,12 @@ async def isolate(runtime: Runtime, population: Population, specialist: Speciali
         return False
     made, revision, verdict = due
     now = runtime.now()
-    inputs = await _kept(runtime, population, made, held(log, known.uid, revision.revision, now))
+    counted = runtime.usage(population)
+    inputs = await _kept(runtime, population, made, held(log, known.uid, revision.revision, now, counted))
     subject = subject_of(known.name, known.uid, revision)
     entry = bare_entry(population.metadata.name, log, subject, verdict, now=now)
     entry = replace(entry, premises=Premises(code=runtime.code, inputs=inputs))
-    await put_down(runtime, population, posted_bare(population, log, entry))
+    await put_down(runtime, population, posted_bare(population, log, entry, counted))
     runtime.wake(population.metadata.namespace, population.metadata.name)
     await keep_copy(runtime, population)
     return True

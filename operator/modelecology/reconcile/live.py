@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from pydantic import ValidationError
 
-from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, read_line
+from modelecology.api.live_records import (
+    Answered,
+    Arm,
+    Exchange,
+    Feedback,
+    LiveRecord,
+    Preference,
+    Usage,
+    read_line,
+)
 from modelecology.api.routing import RouteReason
 from modelecology.api.suite import Task
 from modelecology.api.vocabulary import Scorer
 from modelecology.governance import scoring
 from modelecology.governance.facts import Live
 from modelecology.store.live_files import LiveFiles
+
+from .judged import Pair, judged
+from .usage import UsageLog
 
 MOST_EXCHANGES = 50_000
 """Requests of one population that are remembered; of more, the oldest go."""
@@ -51,7 +64,12 @@ class LiveLedger:
         self._files = files
         self._exchanges: OrderedDict[str, Exchange] = OrderedDict()
         self._feedback: OrderedDict[str, Feedback] = OrderedDict()
+        self._ids: defaultdict[str, dict[str, None]] = defaultdict(dict)  # of a task's requests
+        self._words: OrderedDict[tuple[str, str], Preference] = OrderedDict()  # by judge and request
+        self._usage: dict[str, UsageLog] = {}  # by population
         self._lock = threading.Lock()  # looks run in threads
+        self.has_read = False
+        self.version = 0  # of the requests and what is said of them
 
     def read(self) -> None:
         """Read what is new. Raises StoreError."""
@@ -62,22 +80,47 @@ class LiveLedger:
                 except ValidationError:
                     _LOG.warning("%s: a record cannot be read; it is left out", self._files.where)
                     continue
-                if isinstance(record, Exchange):
-                    # A copy is written down after its answer: the later one knows more.
-                    self._exchanges[record.request_id] = record.model_copy(update={"prompt": None})
-                else:
-                    first = self._feedback.get(record.request_id)
-                    if first is None or record.time < first.time:
-                        self._feedback[record.request_id] = record
-            for known in (self._exchanges, self._feedback):
-                while len(known) > MOST_EXCHANGES:
-                    known.popitem(last=False)
+                self._take(record)
+            while len(self._exchanges) > MOST_EXCHANGES:
+                old, exchange = self._exchanges.popitem(last=False)
+                del self._ids[exchange.task][old]
+            while len(self._feedback) > MOST_EXCHANGES:
+                self._feedback.popitem(last=False)
+            while len(self._words) > MOST_EXCHANGES:
+                self._words.popitem(last=False)
+            self.has_read = True
+
+    def _take(self, record: LiveRecord) -> None:
+        if isinstance(record, Usage):
+            self._usage.setdefault(record.population, UsageLog()).add(record)
+            return
+        self.version += 1
+        if isinstance(record, Exchange):
+            # A copy is written down after its answer: the later one knows more.
+            self._exchanges[record.request_id] = record.model_copy(update={"prompt": None})
+            self._ids[record.task][record.request_id] = None
+        elif isinstance(record, Preference):
+            self._words.setdefault((record.judge, record.request_id), record)
+        elif isinstance(record, Feedback):
+            first = self._feedback.get(record.request_id)
+            if first is None or record.time < first.time:
+                self._feedback[record.request_id] = record
+
+    def usage(self, population: str) -> UsageLog:
+        """Give what was counted for a population."""
+        with self._lock:
+            return self._usage.setdefault(population, UsageLog())
 
     def exchanges(self, task: str, since: float) -> tuple[Exchange, ...]:
         """List the requests of a task from a time on, in their order."""
         with self._lock:
-            found = [e for e in self._exchanges.values() if e.task == task and e.time >= since]
+            found = [e for i in self._ids.get(task, ()) if (e := self._exchanges[i]).time >= since]
         return tuple(sorted(found, key=lambda e: (e.time, e.request_id)))
+
+    def word(self, judge: str, request_id: str) -> Preference | None:
+        """Find what a judge said first of a request."""
+        with self._lock:
+            return self._words.get((judge, request_id))
 
     def feedback(self, request_id: str) -> Feedback | None:
         """Find what was said of a request."""
@@ -99,6 +142,10 @@ class LiveLedgers:
                 self._open[uri] = LiveLedger(LiveFiles.open(uri))
             return self._open[uri]
 
+    def read(self, uri: str) -> None:
+        """Read what is new in a directory. Raises StoreError."""
+        self.at(uri).read()
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -110,6 +157,7 @@ class Trial:
     since: datetime
     unit_is_request: bool
     latest: float | None  # seconds after which an answer is late
+    judge: str | None = None  # whose word on a shadow's copies is read
 
 
 def of_shadow(ledger: LiveLedger, trial: Trial) -> Live:
@@ -124,15 +172,19 @@ def of_shadow(ledger: LiveLedger, trial: Trial) -> Live:
         and e.shadow.error not in _UNSERVED
         and not _clients_fault(e.shadow)
     ]
-    pairs: list[tuple[float, str, float]] = []
+    pairs: dict[str, Pair] = {}
     for each in _scored(ledger, found):
         ours = score(each.exchange.shadow, each.feedback, served=False)
         theirs = score(each.exchange.answer, each.feedback, served=True)
         if ours is not None and theirs is not None:
-            pairs.append((each.at, each.unit, ours - theirs))
-    kept = pairs if trial.unit_is_request else list(_first_of_each(pairs))
+            pairs[each.exchange.request_id] = (each.at, each.unit, ours - theirs)
+    kept = list(pairs.values() if trial.unit_is_request else _first_of_each(pairs.values()))
     answers = [e.shadow for e in found if e.shadow is not None]
-    return _live(trial, tuple((at, difference) for at, _, difference in kept), answers)
+    live = _live(trial, tuple((at, difference) for at, _, difference in kept), answers)
+    if trial.judge is None:
+        return live
+    word, since = partial(ledger.word, trial.judge), trial.since.timestamp()
+    return replace(live, judged=judged(found, pairs, word, since, unit_is_request=trial.unit_is_request))
 
 
 def of_canary(ledger: LiveLedger, trial: Trial) -> Live:
@@ -161,6 +213,22 @@ def of_canary(ledger: LiveLedger, trial: Trial) -> Live:
         told = list(_first_told(told))
     answers = [e.answer for e in found if _is_canary(e, trial.served)]
     return _live(trial, tuple(_matched(told)), answers)
+
+
+def of_live(ledger: LiveLedger, trial: Trial) -> tuple[float, ...]:
+    """Score what users got of a live revision, in the order in which that was said of it."""
+    score = _score_of(trial.task)
+    found = [
+        e
+        for e in ledger.exchanges(trial.task.name, trial.entered.timestamp())
+        if e.arm is Arm.LIVE and e.answer.served == trial.served and not _clients_fault(e.answer)
+    ]
+    told: list[tuple[float, str, float]] = []
+    for each in _scored(ledger, found):
+        value = score(each.exchange.answer, each.feedback, served=True)
+        if value is not None:
+            told.append((each.at, each.unit, value))
+    return tuple(value for *_, value in (told if trial.unit_is_request else _first_of_each(told)))
 
 
 def _matched(told: list[tuple[float, str, float, bool]]) -> Iterator[tuple[float, float]]:
@@ -195,7 +263,7 @@ def _scored(ledger: LiveLedger, exchanges: list[Exchange]) -> list[Scored]:
     return sorted(found, key=lambda each: (each.at, each.exchange.request_id))
 
 
-def _first_of_each(pairs: list[tuple[float, str, float]]) -> Iterator[tuple[float, str, float]]:
+def _first_of_each(pairs: Iterable[Pair]) -> Iterator[Pair]:
     seen: set[str] = set()
     for pair in pairs:
         if pair[1] not in seen:

@@ -25,10 +25,12 @@ from modelecology.governance.facts import (
 )
 from modelecology.governance.invariants import measured
 from modelecology.governance.lifecycle import CAUSES
+from modelecology.governance.live import live_quality
 from modelecology.governance.looks import SuiteLife
 from modelecology.store import StoreError
 
 from .frame import Asked, Frame
+from .live import LiveLedger, Trial, of_live
 from .results import ResultsReader, cost_of
 from .rivals import Rival, resident_bytes, rivals
 
@@ -60,9 +62,22 @@ def standing(frame: Frame, reader: ResultsReader, own: RevisionRecord | None = N
     return Standing(
         generalist=tuple(g for g in generalist if g is not None),
         members=members,
+        requests=_requests(frame, live),
         candidate=found.in_shadow(own) if own is not None and own.state in _RESIDENT else None,
         shadow_bytes=sum(resident_bytes(frame, r.key) for r in _shadows(frame) if r.served_name != name),
     )
+
+
+def _requests(frame: Frame, live: tuple[Rival, ...]) -> dict[str, int] | None:
+    """Count what was asked of each task whose members have all been live for so long."""
+    over, counted = frame.policy.idle_after, frame.counted
+    traffic = counted.traffic(over) if counted is not None and over is not None else None
+    if traffic is None or counted is None:
+        return None
+    begun = counted.begun(traffic.over)
+    young = {rival.task for rival in live if rival.record.entered > begun}
+    tasks = dict.fromkeys(rival.task for rival in live if rival.task not in young)
+    return {task: traffic.requests.get(task, 0) for task in tasks}
 
 
 def _shadows(frame: Frame) -> Iterable[RevisionRecord]:
@@ -105,9 +120,30 @@ class _Readings:
             bounds.high,
             over,
             lead,
+            live_quality=self._live_quality(rival),
             unviable_since=record.since if record.reason in CAUSES else None,
         )
         return self._reviewed(self._priced(found, asked), asked)
+
+    def _live_quality(self, rival: Rival) -> Interval | None:
+        """Say what users got of it, by what was said of the answers that were written down."""
+        frame, gateway = self._frame, self._frame.population.spec.serving.gateway
+        if gateway is None or gateway.records is None or frame.suite.spec.task(rival.task) is None:
+            return None
+        try:
+            ledger = self._reader.live.at(gateway.records)
+        except StoreError:
+            return None
+        record = rival.record
+        trial = Trial(
+            frame.task(rival.task),
+            record.served_name,
+            record.entered,
+            record.since,
+            frame.policy.unit_is_request,
+            None,
+        )
+        return live_quality(_scores(ledger, trial, ledger.version), frame.policy.confidence)
 
     def in_shadow(self, own: RevisionRecord) -> Member | None:
         """The costs of a candidate, as the endpoint has shown them."""
@@ -185,6 +221,11 @@ class _Readings:
         return replace(
             found, review=Cost(round(cost.cpu_seconds * times, 3), round(cost.gpu_seconds * times, 3))
         )
+
+
+@lru_cache(maxsize=512)
+def _scores(ledger: LiveLedger, trial: Trial, _version: int) -> tuple[float, ...]:
+    return of_live(ledger, trial)
 
 
 @lru_cache(maxsize=512)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
@@ -46,3 +48,9 @@ ADAPTERS = Gauge(
     ("namespace", "population", "endpoint"),
     registry=REGISTRY,
 )
+
+
+def forget_engine(population: tuple[str, str], endpoint: str) -> None:
+    """Take away the series of an engine that is not there any more: addresses of pods come and go."""
+    with contextlib.suppress(KeyError):
+        ADAPTERS.remove(*population, endpoint)

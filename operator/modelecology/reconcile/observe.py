@@ -39,7 +39,7 @@ from .live import Trial as LiveTrial
 from .live import of_canary, of_shadow
 from .members import standing
 from .orders import Order, artifact_key, ask, make_adapter
-from .people import acceptance, approval, release, undoing
+from .people import acceptance, approval, promoting, release, undoing
 from .results import Recorded, ResultsReader, cost_of, joined
 from .rivals import WEIGHTS, Rival, resident_bytes, rivals
 from .terms import claim, digest_of_json
@@ -140,6 +140,7 @@ class Observer:
             claim=self._claim,
             record=self.record,
             approval=approval(self._specialist, self.record),
+            promoting=promoting(self._specialist, self.record),
             acceptance=acceptance(self._specialist, self.record),
             undoing=undoing(self._specialist, self.record),
             release=release(self._specialist, self.record),
@@ -292,6 +293,7 @@ class Observer:
             self.record.since,
             policy.unit_is_request,
             policy.limits.latency,
+            policy.live_shadow.judge.name if policy.live_shadow and policy.live_shadow.judge else None,
         )
         return of_shadow(ledger, trial) if state is State.SHADOW else of_canary(ledger, trial)
 

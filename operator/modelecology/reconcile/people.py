@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import (
     APPROVE_ANNOTATION,
+    PROMOTE_ANNOTATION,
     QUARANTINE_ANNOTATION,
     RELEASE_ANNOTATION,
     RETIRE_ANNOTATION,
@@ -46,6 +47,15 @@ def approval(specialist: Specialist, record: RevisionRecord) -> Approval | None:
     given = _time(found.by.rpartition("@")[2])
     old = record.state is State.CANARY and given is not None and given <= record.since
     return replace(found, used=found.by == record.promoted_by or old)
+
+
+def promoting(specialist: Specialist, record: RevisionRecord) -> Approval | None:
+    """Read who ends the step that a canary is in; a word from before that step is used."""
+    found = _word(specialist, PROMOTE_ANNOTATION)
+    if found is None or record.state is not State.CANARY:
+        return None
+    given = _time(found.by.rpartition("@")[2])
+    return replace(found, used=given is None or given <= record.since)
 
 
 def acceptance(specialist: Specialist, record: RevisionRecord) -> Approval | None:

@@ -19,7 +19,9 @@ from modelecology.store import StoreError
 from . import finalizer
 from .act import cancel, settle
 from .deletion import GRACE, delete_orphans
+from .drains import drains
 from .evaluation import evaluate
+from .fleet import left_behind, reconcile_engines
 from .frame import Frame
 from .metrics import ADAPTERS, JOBS
 from .population_status import population_status, waiting_status, write_population
@@ -28,7 +30,8 @@ from .replicas import REPLICAS, SOON_SECONDS
 from .routes import tend_routes
 from .runtime import Runtime, SuiteMissing
 from .sealing import tend_log
-from .service import left_behind, reconcile_engines, serve
+from .selected import EnginesUnknown
+from .service import serve
 from .tell import tell
 from .trouble import OUTSIDE
 
@@ -50,11 +53,12 @@ async def reconcile_population(runtime: Runtime, key: WorkKey) -> None:
     try:
         await delete_orphans(runtime, population)
         frame = await runtime.frame(key.namespace, key.name)
-    except (SuiteMissing, LogBroken) as error:
+    except (SuiteMissing, LogBroken, EnginesUnknown) as error:
         loaded = isinstance(error, SuiteMissing) and await _serve_without_suite(runtime, population)
         await _write_waiting(runtime, key, _missing(error))
         runtime.queue.add(key, ENGINE_SECONDS if loaded else IDLE_SECONDS)
         return
+    await runtime.read_usage(population)
     await tend_log(runtime, frame.population)
     evaluating = await _evaluating(runtime, frame, key)
     _note_trouble(runtime, (key.namespace, key.name), evaluating)
@@ -62,9 +66,10 @@ async def reconcile_population(runtime: Runtime, key: WorkKey) -> None:
     await tend_routes(runtime, frame.population)
     await _report(runtime, frame, waiting)
     runtime.queue.forgive(key)
-    busy = bool(residents(frame.log)) or waiting is not None or bool(left_behind(runtime, frame.population))
+    held = bool(residents(frame.log)) or bool(drains(frame.population, frame.log, runtime.now()))
+    busy = held or waiting is not None or bool(left_behind(runtime, frame.population))
     runtime.queue.add(key, ENGINE_SECONDS if busy else IDLE_SECONDS)
-    if residents(frame.log):
+    if held:
         runtime.queue.add(WorkKey(REPLICAS, key.namespace, key.name), SOON_SECONDS)
 
 
@@ -78,7 +83,7 @@ async def _serve_without_suite(runtime: Runtime, population: Population) -> bool
     names = served_names(log)
     if names:
         # What serves goes on serving as it is: without the suite nothing can be proved anew.
-        await reconcile_engines(runtime, population, {}, names, {r.served_name for r in residents(log)})
+        await reconcile_engines(runtime, population, log, {}, {r.served_name for r in residents(log)})
     await tend_routes(runtime, population)
     return bool(names)
 
@@ -89,11 +94,15 @@ async def _write_waiting(runtime: Runtime, key: WorkKey, wait: Wait) -> None:
         return
     after = waiting_status(current, wait, runtime.now())
     known = (*current.spec.serving.endpoints, *runtime.residency.known((key.namespace, key.name)))
-    endpoints = tuple(e for e in after.endpoints if e.endpoint in known)
+    # Those of a Service that was not looked at yet stand as they are.
+    unknown = not current.spec.serving.endpoints
+    endpoints = tuple(e for e in after.endpoints if unknown or e.endpoint in known)
     await write_population(runtime, current, after.model_copy(update={"endpoints": endpoints}))
 
 
-def _missing(error: SuiteMissing | LogBroken) -> Wait:
+def _missing(error: SuiteMissing | LogBroken | EnginesUnknown) -> Wait:
+    if isinstance(error, EnginesUnknown):
+        return Wait(Reason.ENGINE_UNREACHABLE, f"{error}.")
     if isinstance(error, SuiteMissing):
         return Wait(Reason.SUITE_NOT_FOUND, f"spec.suiteRef names {error}, which does not exist.")
     return Wait(error.reason, f"{error}.")
@@ -145,14 +154,17 @@ async def _delete(runtime: Runtime, population: Population, key: WorkKey) -> Non
     if finalizer.FINALIZER not in population.metadata.finalizers:
         return
     where = (key.namespace, key.name)
-    left = list(population.spec.serving.endpoints)
+    left = list(population.spec.serving.endpoints) or ["its engines"]
     said = ""
     try:
-        names = served_names(await runtime.log_state(population))
-    except LogBroken as error:
+        await runtime.selected.require(population)
+        population = runtime.cache.population(*where) or population
+        log = await runtime.log_state(population)
+    except (LogBroken, EnginesUnknown) as error:
         said = f" What it loaded is not known: {error}."
     else:
-        await reconcile_engines(runtime, population, {}, names)
+        names = served_names(log)
+        await reconcile_engines(runtime, population, log, {})
         views = runtime.residency.views(where, runtime.residency.known(where))
         left = [e for e, v in views.items() if names - v.absent]
     since = population.metadata.deletion_timestamp

@@ -13,9 +13,11 @@ from modelecology.api.population import (
     Population,
     PopulationStatus,
     SuiteLifeStatus,
+    TaskTraffic,
+    TrafficStatus,
 )
 from modelecology.api.reasons import Reason
-from modelecology.api.vocabulary import State
+from modelecology.api.vocabulary import Role, State
 from modelecology.governance.courses import told
 from modelecology.governance.evidence import EvidenceError
 from modelecology.governance.facts import Results, Wait
@@ -35,6 +37,7 @@ from .status import ledger_of, write
 from .suite_life import exhaustion, suite_life
 from .worth import members_of, population_of, routes_of, value_of
 
+_MOST_TASKS = 32
 _MOST_ENDPOINTS = 16  # as the CRD says; those that leave come last
 
 
@@ -84,9 +87,12 @@ def population_status(
     answers = _answers(runtime, frame)
     baseline, life = _baseline(frame, answers), suite_life(frame, answers)
     weighed = population_of(standing(frame, runtime.results))
+    unready = runtime.cache.unready(frame.population)
     prices = frame.policy.prices
     dues = shared(runtime.dues.of(frame), prices)
-    spent, until = totals(frame.log.book, frame.log.spent + dues, frame.log.specialists, prices, now)
+    spent, until = totals(
+        frame.log, frame.log.spent + dues, frame.log.specialists, prices, now, frame.counted
+    )
     return PopulationStatus(
         observed_generation=generation,
         conditions=(
@@ -102,7 +108,8 @@ def population_status(
         members=members_of(frame, weighed),
         routes=routes_of(weighed),
         baseline=baseline,
-        endpoints=tuple(_endpoint(e, v) for e, v in views.items())[:_MOST_ENDPOINTS],
+        traffic=_traffic(frame),
+        endpoints=tuple(_endpoint(e, v, ready=e not in unready) for e, v in views.items())[:_MOST_ENDPOINTS],
         ledger=ledger_of(spent, until),
         own_ledger=Ledger.model_validate(frame.log.book.own + dues, from_attributes=True),
         last_decision=Tip(sequence=frame.log.sequence, digest=frame.log.digest)
@@ -111,11 +118,19 @@ def population_status(
     )
 
 
-def _endpoint(endpoint: str, view: EngineView) -> EndpointStatus:
+def _traffic(frame: Frame) -> TrafficStatus | None:
+    if not frame.rules.measured:
+        return None
+    shares = (TaskTraffic(task=t.name, share=t.traffic) for t in frame.tasks if t.role is Role.TASK)
+    return TrafficStatus(requests_per_day=frame.policy.requests_per_day, tasks=tuple(shares)[:_MOST_TASKS])
+
+
+def _endpoint(endpoint: str, view: EngineView, *, ready: bool) -> EndpointStatus:
     proved = sorted(name for name, standing in view.standing.items() if standing is Standing.PROVED)
     wrong = [view.messages.get(n, "") for n, s in sorted(view.standing.items()) if s is not Standing.PROVED]
-    leaves = "It left serving.endpoints and is being unloaded." if view.leaving else ""
-    message = "; ".join(m for m in (leaves, view.message, *wrong) if m)
+    leaves = "It left the population's engines and is being unloaded." if view.leaving else ""
+    waits = "" if ready else "It is not ready, so it gets no requests."
+    message = "; ".join(m for m in (leaves, waits, view.message, *wrong) if m)
     answers = view.reachable or view.refused
     return EndpointStatus(
         endpoint=endpoint, reachable=answers, adapters=tuple(proved[:256]), message=message[:500]

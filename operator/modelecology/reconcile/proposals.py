@@ -7,9 +7,9 @@ from datetime import datetime
 from modelecology.api.meta import Condition, ConditionType
 from modelecology.api.reasons import named
 from modelecology.api.specialist import Specialist
-from modelecology.governance.facts import Policy
 from modelecology.governance.lifecycle import CAUSES
 from modelecology.governance.log import SpecialistRecord
+from modelecology.governance.rules import Policy
 from modelecology.governance.verdict import clock
 
 from .conditions import said

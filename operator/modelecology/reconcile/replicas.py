@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from modelecology.api.population import Population
 from modelecology.governance.log import LogBroken, LogState
@@ -15,11 +16,13 @@ from modelecology.governance.succession import residents
 from modelecology.kube.cluster import POPULATION
 
 from .boards import EngineView, Standing
+from .drains import drains
 from .engines import Resident
+from .fleet import engines_of, look_at_engine
 from .queue import WorkKey
 from .routes import tend_routes
 from .runtime import Runtime
-from .service import look_at_engine, wake_concerned
+from .service import wake_concerned
 
 REPLICAS = "Replicas"  # kind of the key of a look at a population's engines alone
 CALM_SECONDS = 0.5
@@ -32,21 +35,25 @@ async def reconcile_replicas(runtime: Runtime, key: WorkKey) -> None:
     where = (key.namespace, key.name)
     population = runtime.cache.population(*where)
     known = runtime.residents.get(where)
-    if population is None or population.metadata.deletion_timestamp is not None or not known:
+    if population is None or population.metadata.deletion_timestamp is not None or known is None:
         return
     try:
         log = await runtime.log(population).state()
     except LogBroken:
         return  # the population's own look says so, and asks for this one again
     resident = {r.served_name for r in residents(log)}
-    # What came or went since the last whole look is left to the next one, which every Decision calls for.
+    # What came or went since the last whole look is left to the next one, which every Decision calls for; but
+    # what is done with its last requests is unloaded here.
     wanted = {name: known[name] for name in known.keys() & resident}
-    views = runtime.residency.views(where, population.spec.serving.endpoints)
-    for endpoint, view in views.items():
+    leaving = drains(population, log, runtime.now()).keys()
+    if not wanted and not leaving:
+        return
+    for endpoint, view in runtime.residency.views(where, engines_of(runtime, population)).items():
         if not view.lock.locked():
             # None waits for another: one that is away may take seconds to say so.
-            runtime.in_background(_look(runtime, population, log, endpoint, wanted))
+            runtime.in_background(_look(runtime, population, log, endpoint, wanted, leaving))
     runtime.queue.forgive(key)
+    views = runtime.residency.views(where, population.spec.serving.endpoints)
     calm = all(_is_calm(view, wanted) for view in views.values())
     runtime.queue.add(key, CALM_SECONDS if calm else SOON_SECONDS)
 
@@ -64,10 +71,12 @@ async def _look(
     log: LogState,
     endpoint: str,
     wanted: Mapping[str, Resident],
+    leaving: AbstractSet[str],
 ) -> None:
     meta = population.metadata
     try:
-        change = await look_at_engine(runtime, population, endpoint, wanted, frozenset(wanted))
+        ours = frozenset(wanted) | leaving
+        change = await look_at_engine(runtime, population, log, endpoint, wanted, ours)
         if not change:
             return
         # The look may have taken long: the table is written by the Population of now.

@@ -12,10 +12,17 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from modelecology.engines.port import Fingerprint
 from modelecology.engines.residency import choose_probes
-from modelecology.governance.facts import GENERALIST, Cost, Item, Policy, Results, RevisionRecord
+from modelecology.governance.facts import (
+    GENERALIST,
+    Cost,
+    Item,
+    Results,
+    RevisionRecord,
+)
 from modelecology.governance.lifecycle import ON_TRIAL
 from modelecology.governance.pinning import pinned
 from modelecology.governance.plain import Unreadable
+from modelecology.governance.rules import Policy
 from modelecology.governance.situations import Judgement, inputs_of
 from modelecology.jobs.intents import EvaluationTask
 from modelecology.jobs.results import RESULTS, read_results

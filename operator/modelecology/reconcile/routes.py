@@ -78,6 +78,10 @@ async def tend_routes(runtime: Runtime, population: Population) -> None:
 
 
 async def _tend(runtime: Runtime, population: Population, gateway: Gateway, kept: KeptRoutes) -> None:
+    population = as_it_is(runtime, population)
+    selector = population.spec.serving.selector
+    if selector and runtime.cache.behind(population.metadata.namespace, selector.service) is None:
+        return  # what the last table says stands until it is known which engines there are
     now = runtime.now()
     if kept.read is None or now - kept.read >= _READ_AGAIN:
         await _read(runtime, population, kept)
@@ -87,6 +91,15 @@ async def _tend(runtime: Runtime, population: Population, gateway: Gateway, kept
     table = _table(runtime, population, gateway, log, kept.table)
     if kept.table is None or kept.table != table.model_copy(update={"version": kept.table.version}):
         await _write(runtime, population, table, kept)
+
+
+def as_it_is(runtime: Runtime, population: Population) -> Population:
+    """Give a population with the engines that are ready now: pods may have gone since the look began."""
+    meta = population.metadata
+    current = runtime.cache.population(meta.namespace, meta.name)
+    if population.spec.serving.selector is None or current is None or current.metadata.uid != meta.uid:
+        return population
+    return current
 
 
 async def _read(runtime: Runtime, population: Population, kept: KeptRoutes) -> None:
@@ -129,8 +142,9 @@ def routed_to(runtime: Runtime, population: Population, endpoint: str) -> frozen
     """Name what the gateways may ask of an engine now: by the table, or by the one a moment before.
 
     None while the table is not known: the operator has just started, or the API server does not answer.
+    The table of a population that is deleted is not written any more, so it keeps nothing on an engine.
     """
-    if population.spec.serving.gateway is None:
+    if population.spec.serving.gateway is None or population.metadata.deletion_timestamp is not None:
         return frozenset()
     kept = runtime.routes.get((population.metadata.namespace, population.metadata.name))
     if kept is not None and kept.foreign:
@@ -184,6 +198,7 @@ def _table(
         routes=tuple(_route(each) for each in found.routes),
         rules=tuple(_rule(each) for each in found.rules),
         quarantined=found.quarantined,
+        recorded=gateway.sample,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -32,7 +33,9 @@ from .lines import RunnerLine, RunnerLines, Runners
 from .log_copy import LogCopy
 from .queue import WorkKey, WorkQueue
 from .results import ResultsReader
-from .terms import rules
+from .selected import Selections
+from .terms import rules, weighed
+from .usage import Counted
 
 
 def root_of(population: Population) -> str:
@@ -56,6 +59,9 @@ Stores = Callable[[Population], ArtifactStore]
 
 class PopulationMissing(Exception):
     """Raised when the population does not exist."""
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class SuiteMissing(Exception):
@@ -103,11 +109,13 @@ class Runtime:
     _logs: dict[PopulationKey, DecisionLog] = field(default_factory=dict)
     _copies: dict[PopulationKey, LogCopy] = field(default_factory=dict)
     _lines: RunnerLines = field(init=False)
+    selected: Selections = field(init=False)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _stores: dict[str, ArtifactStore] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._lines = RunnerLines(self.open_runner, self.job_changed, self._runner_changed)
+        self.selected = Selections(self.cluster, self.cache, self._engines_changed)
 
     def log(self, population: Population) -> DecisionLog:
         """Open the decision log of a population, once per uid."""
@@ -138,11 +146,20 @@ class Runtime:
 
     def engine(self, population: Population, endpoint: str) -> Engine:
         """Open an engine, once per endpoint and token."""
-        token = population.spec.serving.token_secret_ref
-        name = f"{endpoint} {population.metadata.namespace}/{token}" if token else endpoint
+        name = self._engine_name(population, endpoint)
         if name not in self._engines:
             self._engines[name] = self.open_engine(population, endpoint)
         return self._engines[name]
+
+    async def drop_engine(self, population: Population, endpoint: str) -> None:
+        """Let go of an engine's connections."""
+        engine = self._engines.pop(self._engine_name(population, endpoint), None)
+        if engine is not None:
+            await engine.close()
+
+    def _engine_name(self, population: Population, endpoint: str) -> str:
+        token = population.spec.serving.token_secret_ref
+        return f"{endpoint} {population.metadata.namespace}/{token}" if token else endpoint
 
     def runner(self, population: Population) -> RunnerLine:
         """Open the runner of a population and its watch, once for each way that jobs go."""
@@ -155,8 +172,8 @@ class Runtime:
         return new
 
     def watches(self) -> tuple[asyncio.Task[None], ...]:
-        """List the tasks that watch jobs; one that ended makes the operator deaf."""
-        return self._lines.tasks()
+        """List the tasks that watch jobs and engines; one that ended makes the operator deaf."""
+        return (*self._lines.tasks(), *self.selected.tasks())
 
     def job_changed(self, job: str) -> None:
         """Wake everybody who waits for a job that committed, ended or got lost."""
@@ -214,10 +231,17 @@ class Runtime:
         self.routes.pop(where, None)
         self.residents.pop(where, None)
         self._lines.forget(where)
+        self.selected.tidy()
 
     def populations(self) -> tuple[PopulationKey, ...]:
         """Name all populations."""
         return tuple((p.metadata.namespace, p.metadata.name) for p in self.cache.populations())
+
+    def _engines_changed(self, population: Population) -> None:
+        meta = population.metadata
+        # Where requests go does not wait for a look at all the rest.
+        self.queue.add(WorkKey("Routes", meta.namespace, meta.name))
+        self.queue.add(WorkKey("Population", meta.namespace, meta.name))
 
     def _runner_changed(self, _error: RunnerError | None) -> None:
         for keys in self.waiting.values():
@@ -273,22 +297,54 @@ class Runtime:
         return places(frame.log, *[await self.log_state(other) for other in others])
 
     async def frame(self, namespace: str, name: str) -> Frame:
-        """See a population as it is now. Raises PopulationMissing, SuiteMissing, LogBroken, KubeError."""
+        """See a population as it is now.
+
+        Raises PopulationMissing, EnginesUnknown, SuiteMissing, LogBroken, KubeError.
+        """
         population = self.cache.population(namespace, name)
         if population is None or population.metadata.deletion_timestamp is not None:
             raise PopulationMissing(name)
+        await self.selected.require(population)
+        population = self.cache.population(namespace, name) or population
+        # What is there and not ready may hold an adapter too: without it nothing is proved to be gone.
+        self.residency.views((namespace, name), self.cache.unready(population))
         suite = self.cache.suite(namespace, population.spec.suite_ref.name)
         if suite is None:
             raise SuiteMissing(population.spec.suite_ref.name)
+        # After a start the first one to look reads what was written down until then.
+        counted = self.usage(population) or await self.read_usage(population)
         return Frame(
             namespace=namespace,
             population=population,
             suite=suite,
-            rules=self._rules_of(population, suite),
+            rules=weighed(self._rules_of(population, suite), population, counted),
             log=await self.log_state(population),
             store=self.store(population),
             code=self.code,
+            counted=counted,
         )
+
+    def usage(self, population: Population) -> Counted | None:
+        """Give what gateways counted, as far as it was read; None where they write nothing down."""
+        meta, gateway = population.metadata, population.spec.serving.gateway
+        if gateway is None or gateway.records is None:
+            return None
+        try:
+            ledger = self.results.live.at(gateway.records)
+        except StoreError:
+            return None
+        return Counted(ledger.usage(meta.name), self.now()) if ledger.has_read else None
+
+    async def read_usage(self, population: Population) -> Counted | None:
+        """Read what gateways have counted since, and give all of it; what cannot be read comes later."""
+        gateway = population.spec.serving.gateway
+        if gateway is not None and gateway.records is not None:
+            try:
+                await asyncio.to_thread(self.results.live.read, gateway.records)
+            except StoreError as error:
+                meta = population.metadata
+                _LOG.warning("%s/%s: the records cannot be read: %s", meta.namespace, meta.name, error)
+        return self.usage(population)
 
     async def stop_tasks(self) -> None:
         """Stop the watches of jobs and what runs in the background."""
@@ -296,6 +352,7 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._lines.stop()
+        await self.selected.stop()
 
     async def close(self) -> None:
         """Stop all tasks and let go of all connections."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from modelecology.api.population import Population
@@ -15,18 +14,15 @@ from modelecology.governance.facts import RevisionRecord, Wait
 from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import LogBroken, LogState
 from modelecology.governance.succession import Place, residents, served_names
-from modelecology.kube.cluster import POPULATION, EventText
 from modelecology.store import ArtifactMissing, StoreError
 
 from . import finalizer
-from .boards import EngineView, refusals, silent
-from .deletion import GRACE
-from .engines import Change, Resident, reconcile_engine
+from .boards import refusals, silent
+from .engines import Change, Resident
+from .fleet import reconcile_engines, source_of
 from .frame import Asked, Frame
 from .results import Recorded, joined
-from .routes import routed_to
 from .runtime import Runtime
-from .tell import tell
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,7 +45,7 @@ async def serve(runtime: Runtime, frame: Frame) -> Wait | None:
     runtime.residents[where] = wanted
     # A resident of which the store or the suite cannot tell the fingerprint now is left as it is.
     kept = {r.served_name for r in residents(frame.log)} - wanted.keys()
-    changes = await reconcile_engines(runtime, population, wanted, served_names(frame.log), kept)
+    changes = await reconcile_engines(runtime, population, frame.log, wanted, kept)
     changed = await _clear(runtime, frame, faults) or changed
     known = runtime.residency.views(where, runtime.residency.known(where))
     if not residents(frame.log) and all(served_names(frame.log) <= v.absent for v in known.values()):
@@ -58,42 +54,7 @@ async def serve(runtime: Runtime, frame: Frame) -> Wait | None:
         runtime.wake_specialists(*where)
     else:
         wake_concerned(runtime, population, frame.log, changes)
-    return _fault(faults) or _engine_trouble(runtime.residency.views(where, _endpoints(population)))
-
-
-async def reconcile_engines(
-    runtime: Runtime,
-    population: Population,
-    wanted: Mapping[str, Resident],
-    ours: frozenset[str],
-    kept: AbstractSet[str] = frozenset(),
-) -> list[Change]:
-    """Bring all engines of a population to what is wanted; those that left serving.endpoints to nothing.
-
-    `kept` are names of ours that are left as they are, as long as their engine is one of the population's.
-    """
-    where = (population.metadata.namespace, population.metadata.name)
-    # The old engines first: one of them may be a new one under its old address.
-    await _leave(runtime, population, ours)
-    views = runtime.residency.views(where, _endpoints(population))
-    return await asyncio.gather(
-        *(look_at_engine(runtime, population, e, wanted, ours - kept) for e in views),
-    )
-
-
-async def look_at_engine(
-    runtime: Runtime,
-    population: Population,
-    endpoint: str,
-    wanted: Mapping[str, Resident],
-    ours: frozenset[str],
-) -> Change:
-    """Bring one engine of a population closer to what is wanted, when nobody else is at it."""
-    view = runtime.residency.view((population.metadata.namespace, population.metadata.name), endpoint)
-    async with view.lock:
-        routed = routed_to(runtime, population, endpoint)
-        engine = runtime.engine(population, endpoint)
-        return await reconcile_engine(engine, view, wanted, ours, runtime.now, routed)
+    return _fault(faults) or _engine_trouble(runtime, population)
 
 
 def wake_concerned(
@@ -109,38 +70,6 @@ def wake_concerned(
         runtime.wake_specialists(*where, lambda s: _holds(log, s, names))
 
 
-async def _leave(runtime: Runtime, population: Population, ours: frozenset[str]) -> None:
-    """Take what is ours off the engines that left serving.endpoints; forget them with proof or in time."""
-    meta = population.metadata
-    where = (meta.namespace, meta.name)
-    for endpoint in left_behind(runtime, population):
-        view = runtime.residency.view(where, endpoint)
-        now = runtime.now()
-        view.leaving = view.leaving or now
-        await look_at_engine(runtime, population, endpoint, {}, ours)
-        left = ours - view.absent
-        if left and now - view.leaving < GRACE:
-            continue
-        if left:
-            message = (
-                f"{endpoint} left serving.endpoints and is let go after {GRACE.seconds} s without proof that "
-                f"it serves none of {', '.join(sorted(left))}. {view.message}"
-            )
-            event = EventText(True, Reason.ENGINE_UNREACHABLE, "Unload", message.strip())
-            tell(runtime, POPULATION, *where, uid=meta.uid, event=event)
-        _LOG.info("%s/%s: engine %s left serving.endpoints and is forgotten", *where, endpoint)
-        runtime.residency.leave(where, endpoint)
-    for view in runtime.residency.views(where, _endpoints(population)).values():
-        view.leaving = None
-
-
-def left_behind(runtime: Runtime, population: Population) -> tuple[str, ...]:
-    """Name the engines that are not in serving.endpoints any more, but were seen there and may serve yet."""
-    where = (population.metadata.namespace, population.metadata.name)
-    seen = (*(e.endpoint for e in population.status.endpoints), *runtime.residency.known(where))
-    return tuple(dict.fromkeys(e for e in seen if e not in _endpoints(population)))
-
-
 def _endpoints(population: Population) -> tuple[str, ...]:
     return population.spec.serving.endpoints
 
@@ -153,11 +82,17 @@ def _fault(faults: list[StoreError]) -> Wait | None:
     return Wait(named(faults[0].reason), f"{faults[0]}{more}")
 
 
-def _engine_trouble(views: Mapping[str, EngineView]) -> Wait | None:
+def _engine_trouble(runtime: Runtime, population: Population) -> Wait | None:
+    meta = population.metadata
+    views = runtime.residency.views((meta.namespace, meta.name), _endpoints(population))
+    if said := runtime.selected.trouble(population):
+        return Wait(Reason.ENGINE_UNREACHABLE, f"{said}.")
+    if not views:
+        return Wait(Reason.ENGINE_UNREACHABLE, f"No pod of {source_of(population)} is ready.")
     if down := silent(views):
         return Wait(Reason.ENGINE_UNREACHABLE, "; ".join(down))
-    if said := refusals(views):
-        return Wait(Reason.ENGINE_REFUSED, "; ".join(said))
+    if refused := refusals(views):
+        return Wait(Reason.ENGINE_REFUSED, "; ".join(refused))
     return None
 
 

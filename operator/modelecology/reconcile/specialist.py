@@ -151,7 +151,7 @@ class _Trial:
         if due is None:
             return False
         cut = await ended_with(self._runtime, frame, observer, self._specialist, due[0])
-        extra = cut.cost + held(frame.log, observer.log.uid, due[0].revision, now)
+        extra = cut.cost + held(frame.log, observer.log.uid, due[0].revision, now, frame.counted)
         inputs = await keep_inputs(frame, made, extra, wait=False)
         await self._record_other(frame, observer, *due, inputs, Cut(extra, cut.results))
         if due[0].revision != observer.record.revision:
@@ -180,7 +180,7 @@ class _Trial:
             )
             verdict = decide_live(situation)
             if isinstance(verdict, Verdict):
-                extra = held(frame.log, observer.log.uid, other.revision, self._runtime.now())
+                extra = held(frame.log, observer.log.uid, other.revision, self._runtime.now(), frame.counted)
                 inputs = None
                 if sight.with_store:
                     inputs = await keep_inputs(frame, Judgement(situation), extra, wait=False)
@@ -246,7 +246,7 @@ class _Trial:
         meta = self._specialist.metadata
         leaves = verdict.transition.target is not verdict.transition.source
         now = self._runtime.now()
-        extra = held(frame.log, meta.log_uid, revision.revision, now)
+        extra = held(frame.log, meta.log_uid, revision.revision, now, frame.counted)
         # A screen that was survived is paid when its proof is opened.
         pays = leaves or verdict.transition.action is Action.PROVE
         cut = await self._cut(frame, seen, verdict) if pays else Cut()

@@ -46,7 +46,7 @@ def ledger_of(spent: Spent, until: datetime | None = None) -> Totals:
 def _ledger(frame: Frame | None, log: SpecialistRecord, now: datetime) -> Totals:
     if frame is None:
         return ledger_of(log.spent)
-    return ledger_of(*totals(frame.log.book, log.spent, (log.uid,), frame.policy.prices, now))
+    return ledger_of(*totals(frame.log, log.spent, (log.uid,), frame.policy.prices, now, frame.counted))
 
 
 def revision_status(record: RevisionRecord | None) -> RevisionStatus | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from modelecology.api.population import Population
@@ -12,9 +13,11 @@ from modelecology.api.specialist import Specialist, SpecialistSpec
 from modelecology.api.suite import EvaluationSuite, SuiteSpec
 from modelecology.governance.facts import Claim
 from modelecology.governance.log import served_name
+from modelecology.governance.traffic import measured
 from modelecology.translation import policy, tasks
 
 from .frame import Rules
+from .usage import Counted
 
 
 def digest_of_json(value: Any) -> str:
@@ -63,7 +66,7 @@ def policy_digest(population: Population) -> str:
     _drop_later_defaults(body, said, _FIRST_POLICY)
     body["shadow"].pop("sample", None)  # no verdict rests on it
     body["capacity"] = spec.serving.capacity.model_dump(mode="json", by_alias=True, exclude_none=True)
-    body["replicas"] = len(spec.serving.endpoints)
+    body["replicas"] = spec.serving.replicas
     return digest_of_json(body)
 
 
@@ -84,6 +87,16 @@ def revision_of(spec: SpecialistSpec, base_digest: str) -> str:
 def rules(population: Population, suite: EvaluationSuite) -> Rules:
     """Translate all that a verdict is made by."""
     return Rules(policy(population), policy_digest(population), tasks(suite.spec), suite_digest(suite.spec))
+
+
+def weighed(found: Rules, population: Population, counted: Counted | None) -> Rules:
+    """Weigh by what gateways counted, where the policy says so and they counted long enough."""
+    over = population.spec.policy.viability.measured_over
+    traffic = counted.traffic(over) if counted is not None and over is not None else None
+    if traffic is None:
+        return found
+    then, shares = measured(found.policy, found.tasks, traffic)
+    return replace(found, policy=then, tasks=shares, measured=True)
 
 
 def claim(specialist: Specialist, population: Population) -> Claim:

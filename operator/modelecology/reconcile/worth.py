@@ -48,6 +48,9 @@ def _member(member: Member, worth: Delta) -> MemberStatus:
         resident_bytes=member.resident_bytes,
         over=member.over,
         lead=Interval.model_validate(member.lead, from_attributes=True) if member.lead else None,
+        live=Interval.model_validate(member.live_quality, from_attributes=True)
+        if member.live_quality
+        else None,
         review_cpu_seconds=member.review.cpu_seconds,
         review_gpu_seconds=member.review.gpu_seconds,
         low=worth.low.quantize(_FINEST),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from modelecology.store.errors import ArtifactCorrupt, ArtifactMissing
 from modelecology.store.files import Files
@@ -15,6 +16,7 @@ from modelecology.store.records import bytes_digest
 FOLDER = "inputs"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REMEMBERED = 4096
+_AT_ONCE = 8
 
 
 class KeptInputs:
@@ -25,19 +27,30 @@ class KeptInputs:
         self._there: dict[str, None] = {}  # digests of what was written before
 
     def keep(self, files: Mapping[str, bytes]) -> None:
-        """Keep files under their digests, in their order; what is there already is left.
+        """Keep files under their digests; what is there already is left.
 
-        Raises StoreFull, StoreUnavailable, ArtifactCorrupt for one that is there with other bytes.
+        The last one speaks of those before it, so it is written once they are there, and these at once: each
+        waits for the disk, or for a bucket, and a disk makes what waits together durable in one go. Raises
+        StoreFull, StoreUnavailable, ArtifactCorrupt for one that is there with other bytes.
         """
+        new = [(digest, content) for digest, content in files.items() if digest not in self._there]
+        if not new:
+            return
         self._files.prepare(FOLDER)
-        for digest, content in files.items():
-            if digest in self._there:
-                continue
-            if not self._files.create(_place(digest), content):
-                self.read(digest)
+        *parts, whole = new
+        if parts:
+            with ThreadPoolExecutor(min(_AT_ONCE, len(parts)), "inputs") as threads:
+                list(threads.map(self._keep, parts))
+        self._keep(whole)
+        for digest, _ in new:
             self._there[digest] = None
-            while len(self._there) > _REMEMBERED:
-                del self._there[next(iter(self._there))]
+        while len(self._there) > _REMEMBERED:
+            del self._there[next(iter(self._there))]
+
+    def _keep(self, file: tuple[str, bytes]) -> None:
+        digest, content = file
+        if not self._files.create(_place(digest), content):
+            self.read(digest)
 
     def read(self, digest: str) -> bytes:
         """Read a file; raises ArtifactMissing, ArtifactCorrupt, StoreUnavailable."""

@@ -22,6 +22,7 @@ class LiveFiles:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._read: dict[str, int] = {}  # bytes, by the name of the closed segment
+        self._over: set[str] = set()  # those that were closed when they were read to their end
 
     @classmethod
     def open(cls, uri: str) -> LiveFiles:
@@ -42,8 +43,13 @@ class LiveFiles:
         names = {path.name.removesuffix(OPEN_SUFFIX): path for path in found}
         for gone in self._read.keys() - names.keys():
             del self._read[gone]
+        self._over &= names.keys()
         for name, path in names.items():
+            if name in self._over:
+                continue
             yield from self._lines(name, path)
+            if path.name == name:
+                self._over.add(name)
 
     def _lines(self, name: str, path: Path) -> Iterator[bytes]:
         rest = b""

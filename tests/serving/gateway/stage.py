@@ -22,6 +22,7 @@ from modelecology.serving.gateway.recorder import MemoryRecorder
 from modelecology.serving.gateway.service import Clocks
 from modelecology.serving.gateway.tables import Offer, Tables
 from modelecology.serving.gateway.tokens import TokenFile
+from modelecology.serving.tracing import NO_TRACING, Tracing
 
 LIVE, SHADOW, CANARY, OLD = (f"dates-{digit * 12}" for digit in "1234")
 Body = dict[str, Any]
@@ -215,6 +216,7 @@ async def staged(
     records: bool = True,
     source: Still | Broken | None = None,
     namespace: str = "desk",
+    tracing: Tracing = NO_TRACING,
 ) -> AsyncIterator[Stage]:
     """Serve a gateway before engines that listen already."""
     metrics = GatewayMetrics()
@@ -224,12 +226,15 @@ async def staged(
     parts = Parts(
         tables=tables,
         source=source or Still(),
-        journal=Journal(recorder if records else None, metrics, keep=keep, redact=redact),
+        journal=Journal(
+            recorder if records else None, metrics, lambda: 1_800_000_000.0, keep=keep, redact=redact
+        ),
         metrics=metrics,
         clocks=Clocks(asyncio.get_running_loop().time, lambda: 1_800_000_000.0),
         token=token,
         engine_token=engine_token,
         limits=limits or Limits(),
+        tracing=tracing,
     )
     app = build_app(parts, on_failure=lambda: ends.append("failed"))
     async with listening(app) as address, aiohttp.ClientSession(address) as client:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelecology.api.live_records import Arm
+from modelecology.api.live_records import Arm, Exchange, Feedback, Usage
 from modelecology.serving.gateway.app import Limits
 from modelecology.serving.gateway.journal import Keep
 from tests.serving.gateway.stage import (
@@ -261,7 +261,12 @@ async def test_records_that_wait_are_written_when_the_gateway_ends() -> None:
             assert answer.status == 202
         recorder = stage.recorder
     assert recorder.closed
-    assert len(recorder.records) == 2
+    exchange, feedback, usage = recorder.records
+    assert isinstance(exchange, Exchange)
+    assert isinstance(feedback, Feedback)
+    assert isinstance(usage, Usage)
+    ((task, served, requests),) = ((u.task, u.served, u.requests) for u in usage.used)
+    assert (task, served, requests) == ("dates", LIVE, 1)
 
 
 async def test_feedback_joins_by_the_requests_id(stage: Stage) -> None:

@@ -95,7 +95,9 @@ async def test_the_process_serves_by_a_file_keeps_records_and_ends_in_order(tmp_
         assert await asyncio.wait_for(process.wait(), 30) == 0
         (segment,) = (tmp_path / "records").iterdir()
         assert segment.suffix == ".jsonl"
-        assert json.loads(segment.read_text())["shadow"]["served"] == SHADOW
+        exchange, usage = map(json.loads, segment.read_text().splitlines())
+        assert exchange["shadow"]["served"] == SHADOW
+        assert [(used["served"], used["requests"]) for used in usage["used"]] == [(LIVE, 1)]
     finally:
         if process.returncode is None:
             process.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import secrets
 import socket
 import time
@@ -12,6 +13,7 @@ import time
 from aiohttp import web
 
 from modelecology.api.routing import routes_name
+from modelecology.serving.tracing import open_tracing
 
 from .app import Parts, build_app
 from .journal import Journal
@@ -50,12 +52,13 @@ async def _app(options: GatewayOptions) -> web.Application:
     parts = Parts(
         tables=Tables(options.population, options.namespace, metrics),
         source=_source(options),
-        journal=Journal(recorder, metrics, keep=options.keep, redact=options.redact),
+        journal=Journal(recorder, metrics, time.time, keep=options.keep, redact=options.redact),
         metrics=metrics,
         clocks=Clocks(steady=asyncio.get_running_loop().time, wall=time.time),
         token=options.token,
         engine_token=options.engine_token,
         limits=options.limits,
+        tracing=open_tracing("modelecology-gateway", os.environ),
     )
     # What was imported stays; a collection need not look at it again in the middle of a request.
     gc.collect()

@@ -13,6 +13,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from modelecology.serving.tracing import NO_TRACING, Tracing
+
 from .flights import Flights
 from .journal import Journal, Judged
 from .metrics import GatewayMetrics
@@ -54,6 +56,7 @@ class Parts:
     token: TokenFile | None = None
     engine_token: TokenFile | None = None
     limits: Limits = Limits()
+    tracing: Tracing = NO_TRACING
 
 
 def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Application:
@@ -71,7 +74,11 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
     def use_engines(held: Held) -> None:
         replicas.use(held.table.engines)
 
+    def count_for(held: Held) -> None:
+        parts.journal.counts.of(held.table.population)
+
     tables.listen(use_engines)
+    tables.listen(count_for)
     flights = Flights()
     mirror = Mirror(
         upstream,
@@ -92,6 +99,7 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
         metrics,
         parts.clocks,
         most_running=limits.running,
+        tracing=parts.tracing,
     )
     metrics.watch("running", "Requests that run now.", lambda: gateway.running)
     metrics.watch("mirror_waiting", "Copies that wait for a shadow.", mirror.waiting)
@@ -159,6 +167,7 @@ def _background(
         parts.journal.end()
         await asyncio.wait({writing})
         await upstream.close()
+        await asyncio.to_thread(parts.tracing.close)
 
     return run
 

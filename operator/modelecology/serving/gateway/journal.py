@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, LiveRecord
+from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, LiveRecord, Usage
 
+from .counts import Counts
 from .metrics import GatewayMetrics
 from .recorder import Recorder
 
@@ -81,12 +82,16 @@ def as_is(text: str) -> str:
 
 
 class Journal:
-    """A bounded queue of drafts before a recorder. Without a recorder nothing is kept."""
+    """A bounded queue of drafts before a recorder, and counts. Without a recorder nothing is kept.
+
+    `now` is seconds since 1970.
+    """
 
     def __init__(
         self,
         recorder: Recorder | None,
         metrics: GatewayMetrics,
+        now: Callable[[], float],
         *,
         keep: Keep = Keep.ANSWERS,
         redact: Redact = as_is,
@@ -100,6 +105,7 @@ class Journal:
         self._waiting: deque[Draft] = deque()
         self._come = asyncio.Event()
         self._ending = False
+        self.counts = Counts(now)
 
     @property
     def kept(self) -> bool:
@@ -129,7 +135,7 @@ class Journal:
                 pass
             self._come.clear()
             await self._flush(self._recorder)
-        await self._flush(self._recorder)
+        await self._flush(self._recorder, last=True)
         await asyncio.to_thread(self._close, self._recorder)
 
     def end(self) -> None:
@@ -137,15 +143,17 @@ class Journal:
         self._ending = True
         self._come.set()
 
-    async def _flush(self, recorder: Recorder) -> None:
+    async def _flush(self, recorder: Recorder, *, last: bool = False) -> None:
         while True:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            await asyncio.to_thread(self._write, recorder, batch)
+            counted = self.counts.take() if self.counts.due or last else None
+            await asyncio.to_thread(self._write, recorder, batch, counted)
             if not self._waiting:
                 return
 
-    def _write(self, recorder: Recorder, batch: Sequence[Draft]) -> None:
-        records = [record for draft in batch if (record := self._finish(draft)) is not None]
+    def _write(self, recorder: Recorder, batch: Sequence[Draft], counted: Usage | None) -> None:
+        records: list[LiveRecord] = [r for draft in batch if (r := self._finish(draft)) is not None]
+        records += [counted] if counted is not None else []
         try:
             recorder.write(records)
         except OSError as error:
@@ -160,7 +168,7 @@ class Journal:
         except OSError as error:
             _LOG.warning("the last records may be lost: %s", error)
 
-    def _finish(self, draft: Draft) -> LiveRecord | None:
+    def _finish(self, draft: Draft) -> Exchange | Feedback | None:
         """Make a record; None if it cannot be redacted, since then it must not be kept."""
         try:
             return self._exchange(draft) if isinstance(draft, Seen) else self._feedback(draft)

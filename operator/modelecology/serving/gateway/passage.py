@@ -9,6 +9,8 @@ from typing import Final
 
 from modelecology.api.live_records import Arm
 from modelecology.api.routing import RouteReason
+from modelecology.serving import tracing
+from modelecology.serving.tracing import NO_SPAN, Attributes, Span
 
 from .orders import Order
 from .refusal import Refusal
@@ -37,15 +39,15 @@ class Routed:
     route: Route
     shadow: str | None
     """The revision that is asked the same, out of the user's sight."""
-    on_trial: bool
-    """Whether the task has a canary, so that both sides are written down."""
+    kept: bool
+    """Whether it is written down: its task has a canary, or it is among the sampled."""
     asker: str | None = None
     """Hash of who asks, as records have it."""
 
     @property
     def recorded(self) -> bool:
         """Whether the answer is written down, so its words are wanted."""
-        return self.shadow is not None or self.on_trial
+        return self.shadow is not None or self.kept
 
     @property
     def arm(self) -> Arm:
@@ -60,6 +62,33 @@ class Passage:
     request_id: str
     started: float
     routed: Routed | None = None
+    span: Span = NO_SPAN
+    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+    """What the client got; nobody counts what failed unforeseen."""
+
+    def end(self) -> None:
+        """End the span, with the way in it."""
+        if self.span.on:
+            self.span.tell(self._attributes())
+        self.span.end(self.status)
+
+    def _attributes(self) -> Attributes:
+        found: dict[str, str | bool] = {tracing.REQUEST: self.request_id}
+        if self.routed is None:
+            return found
+        held, route = self.routed.held, self.routed.route
+        found |= {
+            tracing.PATH: self.routed.order.path,
+            tracing.TABLE: held.digest,
+            tracing.REASON: route.reason.value,
+            tracing.FALLBACK: route.fallback,
+        }
+        if route.target is not None:
+            found[tracing.MODEL] = route.target
+            found[tracing.ROUTE] = GENERALIST if route.target == held.plan.generalist else route.target
+        if route.task is not None:
+            found[tracing.TASK] = route.task
+        return found
 
     def headers(self) -> dict[str, str]:
         """What the answer says of its way."""

@@ -62,6 +62,7 @@ class Plan:
     quarantined: frozenset[str]
     rules: tuple[Rule, ...]
     header_names: tuple[str, ...]
+    recorded: float
 
     def rule_of(self, facts: Facts) -> Rule | None:
         """The first rule that matches."""
@@ -96,6 +97,7 @@ def plan(table: RoutingTable) -> Plan:
         quarantined=frozenset(table.quarantined),
         rules=rules,
         header_names=tuple({rule.name for rule in rules if rule.by is MatchBy.HEADER}),
+        recorded=table.recorded or 0.0,
     )
 
 

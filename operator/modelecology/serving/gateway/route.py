@@ -75,6 +75,11 @@ def shadow_of(plan: Plan, chosen: Route, ticket: str) -> str | None:
     return shadow.revision if _unit(shadow.revision, ticket) < shadow.share else None
 
 
+def is_sampled(plan: Plan, chosen: Route, ticket: str) -> bool:
+    """Whether an answer of a live revision is written down for what may be said of it later."""
+    return chosen.reason is RouteReason.LIVE and _unit("recorded", ticket) < plan.recorded
+
+
 def _serve(plan: Plan, lane: TaskRoute, sticky: str) -> Route:
     canary = lane.canary
     if canary is not None and _may_serve(plan, canary.revision) and _meets(canary, sticky):

@@ -22,7 +22,7 @@ class Retention:
     """When a segment is closed, and when it is deleted: as soon as one of its limits is passed."""
 
     segment_bytes: int = 16 * 1024 * 1024
-    segment_seconds: float = 60.0
+    segment_seconds: float = 600.0
     keep_bytes: int = 1024 * 1024 * 1024
     keep_seconds: float = 30 * 24 * 3600.0
 

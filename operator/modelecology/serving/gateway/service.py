@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from modelecology.api.routing import Isolation, RouteReason
+from modelecology.serving.tracing import NO_TRACING, Tracing
 
 from .answers import Answer
 from .flights import Flight, Flights
@@ -22,7 +23,7 @@ from .mirror import Errand, Mirror
 from .orders import Order, read_order
 from .passage import REQUEST_ID, Passage, Routed, asker_of, no_route, on_trial, sticky_key
 from .refusal import Refusal, bad_gateway, bad_request, unavailable
-from .route import fall_back, route, shadow_of
+from .route import fall_back, is_sampled, route, shadow_of
 from .tables import Held, Tables
 from .upstream import NotServed, Question, Streamed, Upstream, Whole
 
@@ -57,6 +58,7 @@ class Gateway:
         clocks: Clocks,
         *,
         most_running: int,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._tables = tables
         self._upstream = upstream
@@ -66,12 +68,14 @@ class Gateway:
         self._metrics = metrics
         self._clocks = clocks
         self._most_running = most_running
+        self._tracing = tracing
         self.running = 0
         tables.listen(self._isolate)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, or say why not."""
-        passage = Passage(secrets.token_hex(16), self._clocks.steady())
+        span = self._tracing.serve(f"POST {request.path}", request.headers)
+        passage = Passage(secrets.token_hex(16), self._clocks.steady(), span=span)
         self.running += 1
         try:
             return await self._serve(request, passage)
@@ -83,6 +87,7 @@ class Gateway:
             raise
         finally:
             self.running -= 1
+            passage.end()
 
     async def _serve(self, request: web.Request, passage: Passage) -> web.StreamResponse:
         if self.running > self._most_running:
@@ -112,20 +117,21 @@ class Gateway:
         sticky = sticky_key(request.headers.get(SESSION), order, request_id)
         chosen = route(held.plan, order.facts(headers), sticky)
         if not self._journal.kept:
-            return Routed(order, held, chosen, shadow=None, on_trial=False)
+            return Routed(order, held, chosen, shadow=None, kept=False)
         shadow = shadow_of(held.plan, chosen, request_id)
         if order.comparable():
             asker = asker_of(held.plan.population, request.headers.get(SESSION), order)
-            return Routed(order, held, chosen, shadow, on_trial(held, chosen), asker)
+            kept = on_trial(held, chosen) or is_sampled(held.plan, chosen, request_id)
+            return Routed(order, held, chosen, shadow, kept, asker)
         if shadow is not None:
             self._metrics.dropped(shadow, "not_comparable")
-        return Routed(order, held, chosen, shadow=None, on_trial=False)
+        return Routed(order, held, chosen, shadow=None, kept=False)
 
     def _instead(self, routed: Routed, reason: RouteReason) -> Routed:
         """The fallback, where nobody serves what was chosen."""
         held, missed = self.table(), routed.route
         chosen = replace(fall_back(held.plan, reason, missed.task, missed.target), rule=missed.rule)
-        return Routed(routed.order, held, chosen, shadow=None, on_trial=False)
+        return Routed(routed.order, held, chosen, shadow=None, kept=False)
 
     def table(self) -> Held:
         """The table in use. Raises Refusal if there is none yet."""
@@ -142,6 +148,7 @@ class Gateway:
             self._metrics.fell_back(chosen.wanted, chosen.reason)
         served = chosen.target
         headers = {name: value for name in _TRACE if (value := request.headers.get(name))}
+        headers.update(passage.span.headers())
         headers[REQUEST_ID] = passage.request_id
         question = Question(
             path=routed.order.path,
@@ -150,6 +157,7 @@ class Gateway:
             headers=headers,
             allowed=lambda: served not in self.table().plan.quarantined,
             with_text=routed.recorded,
+            span=passage.span,
         )
         with self._flights.to(served) as flight:
             asked = self._clocks.steady()
@@ -170,9 +178,11 @@ class Gateway:
                     raise
                 flight.task.uncancel()
                 raise self._cut_off(served) from None
-        self._count(passage, status)
+        tokens = 0
         if known is not None:
+            tokens = (known.prompt_tokens or 0) + (known.completion_tokens or 0)
             self._metrics.counted(served, known.prompt_tokens, known.completion_tokens)
+        self._count(passage, status, tokens)
         if routed.recorded:
             said = _said(served, status, known, self._clocks.steady() - asked)
             self._record(self._seen(passage.request_id, routed, said), routed, headers)
@@ -208,8 +218,11 @@ class Gateway:
         self._metrics.isolated(served)
         return unavailable("The revision was quarantined while it answered. Ask again.")
 
-    def _count(self, passage: Passage, status: int) -> None:
+    def _count(self, passage: Passage, status: int, tokens: int = 0) -> None:
+        passage.status = int(status)
         chosen = passage.routed.route if passage.routed is not None else None
+        if chosen is not None:
+            self._journal.counts.add(chosen.task, chosen.target, tokens)
         self._metrics.answered(
             chosen.target if chosen is not None else None,
             chosen.task if chosen is not None else None,
@@ -220,12 +233,12 @@ class Gateway:
     def _record(self, seen: Seen, routed: Routed, headers: Mapping[str, str]) -> None:
         shadow = routed.shadow if seen.answer.error is None else None
         copied = shadow is not None and self._mirror.offer(Errand(shadow, routed.order, headers, seen))
-        if routed.on_trial and not copied:
+        if routed.kept and not copied:
             self._journal.add(seen)
 
     def _record_failure(self, request_id: str, routed: Routed, why: str) -> None:
         """A canary that no engine serves, or that does not answer, has failed as well."""
-        if routed.on_trial:
+        if routed.kept:
             said = Said(routed.route.target or "", None, why, 0.0, None)
             self._journal.add(self._seen(request_id, routed, said))
 

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import aiohttp
 
 from modelecology.api.routing import RouteReason
+from modelecology.serving.tracing import ENGINE, MODEL, NO_SPAN, Span
 
 from .answers import Answer, StreamScan, read_answer
 from .metrics import GatewayMetrics
@@ -25,6 +26,8 @@ MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 _MOST_HEAD: Final = 64 * 1024
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _NOT_US: Final = frozenset({401, 403})
+_UNREACHED: Final = 503
+"""What a span says of a try that reached nobody."""
 # Below the 5 seconds after which uvicorn, which vLLM uses, ends an idle connection.
 _KEEP_ALIVE_SECONDS: Final = 4.0
 
@@ -39,6 +42,8 @@ class Question:
     headers: Mapping[str, str]
     allowed: Callable[[], bool]
     with_text: bool = False
+    span: Span = NO_SPAN
+    """Of the request that it is asked for; each try is a span below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +129,11 @@ class Upstream:
                 raise NotServed(RouteReason.QUARANTINED)
             replica.outstanding += 1
             response: aiohttp.ClientResponse | None = None
+            trying = question.span.ask(f"POST {question.path}")
             try:
                 got: _Got | _Miss
                 try:
-                    response = await self._post(replica, question)
+                    response = await self._post(replica, question, trying)
                     got = await _judge(response, question)
                 except aiohttp.ConnectionTimeoutError:
                     got = _Miss(_Kind.UNREACHABLE)
@@ -143,6 +149,9 @@ class Upstream:
                 self._remember(replica, question.served, got.kind)
             finally:
                 replica.outstanding -= 1
+                if trying.on:
+                    trying.tell({ENGINE: replica.endpoint, MODEL: question.served})
+                trying.end(response.status if response is not None else _UNREACHED)
                 if response is not None:
                     _let_go(response)
         yield _conclude(misses)
@@ -159,14 +168,14 @@ class Upstream:
         if session is not None:
             await session.close()
 
-    async def _post(self, replica: Replica, question: Question) -> aiohttp.ClientResponse:
+    async def _post(self, replica: Replica, question: Question, trying: Span) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._timeout,
             )
-        headers = {"Content-Type": "application/json", **question.headers}
+        headers = {"Content-Type": "application/json", **question.headers, **trying.headers()}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token.token()}"
         for last in (False, True):

@@ -1,0 +1,109 @@
+"""What gateways counted, hour by hour: how many requests of which task, and how many tokens of whom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from modelecology.api.live_records import Usage
+from modelecology.governance.traffic import Traffic
+
+MOST_HOURS = 62 * 24
+"""Hours that are remembered; of more, the oldest go."""
+LATE = timedelta(minutes=2)
+"""How late a count may come: an hour is over that much later."""
+_ENOUGH = 0.95  # of the minutes of a time, that somebody must have counted in
+_HOUR, _MINUTE = 3600, 60
+_MOST_MINUTES = 120  # of one count; whoever claims more is not believed
+
+
+@dataclass(slots=True)
+class _Hour:
+    requests: dict[str, int]
+    tokens: dict[str, int]
+    minutes: set[int]
+    total: int = 0
+
+
+class UsageLog:
+    """The counts of one population, as far as they were read."""
+
+    def __init__(self) -> None:
+        self._hours: defaultdict[int, _Hour] = defaultdict(lambda: _Hour({}, {}, set()))
+
+    def add(self, usage: Usage) -> None:
+        """Take a count; it is of the hour in which it ended."""
+        hour = self._hours[_hour(usage.time)]
+        for used in usage.used:
+            hour.total += used.requests
+            if used.task is not None:
+                hour.requests[used.task] = hour.requests.get(used.task, 0) + used.requests
+            if used.served is not None:
+                hour.tokens[used.served] = hour.tokens.get(used.served, 0) + used.tokens
+        last = int(usage.time // _MINUTE)
+        for minute in range(max(int(usage.since // _MINUTE), last - _MOST_MINUTES), last + 1):
+            self._hours[minute * _MINUTE // _HOUR].minutes.add(minute)
+        for old in sorted(self._hours)[:-MOST_HOURS]:
+            del self._hours[old]
+
+    def covers(self, since: int, until: int) -> bool:
+        """Whether somebody counted nearly all the time from one hour to another."""
+        minutes = sum(len(hour.minutes) for hour in self._between(since, until))
+        return since < until and minutes >= _ENOUGH * (until - since) * (_HOUR // _MINUTE)
+
+    def requests(self, since: int, until: int) -> tuple[dict[str, int], int]:
+        """Count the requests of each task from one hour to another, and all of them."""
+        found: dict[str, int] = {}
+        total = 0
+        for hour in self._between(since, until):
+            total += hour.total
+            for task, count in hour.requests.items():
+                found[task] = found.get(task, 0) + count
+        return found, total
+
+    def tokens(self, served: str, since: int, until: int) -> int:
+        """Count the tokens that a served name took from one hour to another."""
+        return sum(hour.tokens.get(served, 0) for hour in self._between(since, until))
+
+    def _between(self, since: int, until: int) -> Iterator[_Hour]:
+        return (hour for number, hour in self._hours.items() if since <= number < until)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A population's counts as of one moment: of the hours that are over."""
+
+    log: UsageLog
+    now: datetime
+
+    def traffic(self, over: timedelta) -> Traffic | None:
+        """Say what was asked over a time; None while not all of it was counted."""
+        until = _last(self.now)
+        since = until - max(1, round(over.total_seconds() / _HOUR))
+        if not self.log.covers(since, until):
+            return None
+        requests, total = self.log.requests(since, until)
+        return Traffic(requests, total, timedelta(hours=until - since))
+
+    def begun(self, over: timedelta) -> datetime:
+        """Say when that time began."""
+        hours = _last(self.now) - max(1, round(over.total_seconds() / _HOUR))
+        return datetime.fromtimestamp(hours * _HOUR, UTC)
+
+    def tokens(self, served: str, since: datetime) -> int:
+        """Count the tokens of a served name in the hours that have ended since a moment.
+
+        Of moments that follow each other each hour is in one and in no second.
+        """
+        return self.log.tokens(served, _last(since), _last(self.now))
+
+
+def _hour(seconds: float) -> int:
+    return int(seconds // _HOUR)
+
+
+def _last(moment: datetime) -> int:
+    """Number the hour that is not over at a moment: all before it are."""
+    return _hour((moment - LATE).timestamp())
