@@ -74,7 +74,7 @@ crds: .venv/.synced ## render crds/ and the chart's copy from the models
 bench: .venv/.synced binaries ## measure the control plane beside a naive operator
 	@$(PYTHON) -m bench.control_plane
 
-mutants: .venv/.synced ## how many small faults in the core's rules its tests find; 4 minutes
+mutants: .venv/.synced ## how many small faults in the core's rules its tests find; half an hour
 	@$(UV) run --no-sync --with mutmut==3.8.1 python -m bench.mutants
 
 cluster-up: tools ## a cluster with a node and KubeRay, left running; needs root

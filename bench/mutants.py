@@ -35,7 +35,6 @@ MODULES = {
     "looks": ("looks", "lives", "judgement"),
     "promotion": ("promotion", "shadow", "approval", "canary", "limits"),
     "canary": ("canary",),
-    "live": ("live", "canary"),
 }
 # A mutant that only the hundredth example of a property meets would be found by luck.
 FEW_EXAMPLES = ("deadline=None", "deadline=None, max_examples=20")

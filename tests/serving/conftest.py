@@ -16,10 +16,12 @@ from modelecology.serving.engine.app import build_app
 from modelecology.serving.engine.generalist import Generalist
 from modelecology.serving.engine.options import EngineOptions
 from modelecology.serving.engine.service import EngineService
+from modelecology.serving.tracing import NO_TRACING, Tracing
 from tests.engines.tiny_base import make_adapter, make_base
 
 StartEngine = Callable[..., Awaitable[aiohttp.ClientSession]]
 MAX_LENGTH = 256
+MAX_LORAS = 8
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,7 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def generalist(tiny_root: Path) -> Generalist:
     """The tiny base, loaded, without adapters."""
-    return Generalist(str(tiny_root / "base"), "float32", MAX_LENGTH)
+    return Generalist(str(tiny_root / "base"), "float32", MAX_LENGTH, max_loras=MAX_LORAS, max_rank=8)
 
 
 @pytest.fixture
@@ -84,10 +86,13 @@ async def start_engine(options: EngineOptions) -> AsyncIterator[StartEngine]:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     running: list[tuple[uvicorn.Server, asyncio.Task[None], aiohttp.ClientSession]] = []
 
-    async def start(*, wait: bool = True, **changes: object) -> aiohttp.ClientSession:
+    async def start(
+        *, wait: bool = True, tracing: Tracing = NO_TRACING, **changes: object
+    ) -> aiohttp.ClientSession:
         chosen = replace(options, **changes)  # type: ignore[arg-type]  # each test names fields as they are
         service = EngineService(chosen)
-        server = uvicorn.Server(uvicorn.Config(build_app(service, token=chosen.token), log_config=None))
+        app = build_app(service, token=chosen.token, tracing=tracing)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         listener = socket.create_server(("127.0.0.1", 0))
         task = asyncio.create_task(server.serve([listener]))
         client = aiohttp.ClientSession(f"http://127.0.0.1:{listener.getsockname()[1]}")

@@ -1,4 +1,4 @@
-"""Adapter directories that never reach peft, and what the refusal says."""
+"""Adapter directories that never reach torch, and what the refusal says."""
 
 import json
 import os
@@ -76,6 +76,7 @@ UNSOUND: dict[str, tuple[Callable[[Path], object], str]] = {
     "an unknown field": (config(brand_new={"x": 1}), "brand_new is not supported"),
     "a rank above the limit": (config(r=64), "rank 64 is greater than max_lora_rank 8"),
     "a rank above the limit in a pattern": (config(rank_pattern={"q_proj": 64}), "rank 64"),
+    "a pattern that is no name": (config(alpha_pattern={"q_.*": 4}), "plain name of a layer"),
     "no target": (config(target_modules=[]), "target_modules"),
     "a rank of zero": (config(r=0), "r: "),
     "weights that are empty": (lambda p: (p / WEIGHTS_NAME).write_bytes(b""), "too short"),

@@ -5,24 +5,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import DynamicCache
+from transformers import DynamicCache, LlamaForCausalLM
 
 from modelecology.serving.engine.admission import CONFIG_NAME, WEIGHTS_NAME, admit
 from modelecology.serving.engine.batch import Batch, Completion, Prompt, Row, Sampling
-from modelecology.serving.engine.generalist import BASE_SLOT, BaseUnusable, Generalist, Slot
+from modelecology.serving.engine.generalist import BaseUnusable, Generalist
+from modelecology.serving.engine.pool import BASE_SLOT, Slot
 from modelecology.serving.engine.refusal import Refusal, broken
 from tests.engines.tiny_base import make_adapter
-
-# peft's own use of transformers.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 GREEDY = Sampling()
 TEXTS = ["a", "hello there", "what is the time in the longest of these prompts?", "42"]
 
 
 def attach(generalist: Generalist, directory: Path) -> Slot:
-    return generalist.attach(admit(directory.name, str(directory), (), 8))
+    return generalist.attach(generalist.fit(admit(directory.name, str(directory), (), 8)))
 
 
 def ask(
@@ -144,12 +143,12 @@ def test_a_failed_batch_fails_its_rows_and_starts_afresh(generalist: Generalist)
     assert later.future.result(timeout=0) == alone(generalist, later)
 
 
-def test_a_detached_adapter_leaves_no_weights(generalist: Generalist, tiny_root: Path) -> None:
+def test_a_detached_adapter_changes_no_layer(generalist: Generalist, tiny_root: Path) -> None:
     slot = attach(generalist, tiny_root / "one")
     assert slot.size > 0
-    assert generalist.weight_names(slot.key)
+    assert generalist.layers_of(slot.key)
     generalist.detach(slot.key)
-    assert generalist.weight_names(slot.key) == []
+    assert generalist.layers_of(slot.key) == ()
 
 
 def test_adapters_of_other_targets_and_ranks_live_side_by_side(
@@ -163,6 +162,31 @@ def test_adapters_of_other_targets_and_ranks_live_side_by_side(
     batch.admit(rows)
     finish(batch)
     assert [row.future.result(timeout=0) for row in rows] == [alone(generalist, row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"use_rslora": True},
+        {"alpha_pattern": {"v_proj": 3}},
+        {"r": 2, "rank_pattern": {"q_proj": 4, "layers.1.self_attn.v_proj": 4, "v_proj": 4}},
+    ],
+    ids=["plain", "by the root of the rank", "an alpha of its own", "ranks of their own"],
+)
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_an_adapter_says_what_it_says_under_peft(
+    generalist: Generalist, tiny_root: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    directory = make_adapter(tmp_path / "adapter", seed=6, rank=4)
+    config = json.loads((directory / CONFIG_NAME).read_text())
+    (directory / CONFIG_NAME).write_text(json.dumps({**config, **changes}))
+    base = LlamaForCausalLM.from_pretrained(tiny_root / "base")
+    peft = PeftModel.from_pretrained(base, str(directory))
+    tokens = torch.tensor([generalist.encode("hello there")])
+    with torch.inference_mode():
+        wanted = peft(input_ids=tokens).logits[:, -1]
+    torch.testing.assert_close(_logits(generalist, "hello there", attach(generalist, directory).key), wanted)
 
 
 def test_an_adapter_for_another_width_does_not_fit(generalist: Generalist, tmp_path: Path) -> None:
@@ -207,7 +231,7 @@ def test_a_rank_that_the_weights_contradict_is_refused_and_leaves_nothing(
     (directory / CONFIG_NAME).write_text(json.dumps({**config, "r": 2}))
     with pytest.raises(Refusal, match="does not fit the base"):
         attach(generalist, directory)
-    assert generalist.weight_names("slot1") == []
+    assert generalist.layers_of("slot1") == ()
     row = ask(generalist, "hello", attach(generalist, tiny_root / "one").key)
     assert alone(generalist, row).completion_tokens > 0
 
@@ -223,10 +247,10 @@ def test_targets_without_weights_are_refused(generalist: Generalist, tmp_path: P
 
 def test_a_directory_without_a_model_is_no_base(tmp_path: Path) -> None:
     with pytest.raises(BaseUnusable, match="not a causal language model"):
-        Generalist(str(tmp_path), "float32", 64)
+        Generalist(str(tmp_path), "float32", 64, max_loras=1, max_rank=8)
 
 
-def _logits(generalist: Generalist, text: str) -> torch.Tensor:
+def _logits(generalist: Generalist, text: str, slot: str = BASE_SLOT) -> torch.Tensor:
     tokens = torch.tensor([generalist.encode(text)])
     positions = torch.arange(tokens.shape[1])[None]
-    return generalist.forward(tokens, torch.ones_like(tokens), positions, DynamicCache(), [BASE_SLOT])
+    return generalist.forward(tokens, torch.ones_like(tokens), positions, DynamicCache(), [slot])

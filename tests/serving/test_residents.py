@@ -10,8 +10,9 @@ import pytest
 
 from modelecology.serving.engine.admission import AdapterFiles
 from modelecology.serving.engine.batch import Completion
-from modelecology.serving.engine.generalist import Slot
+from modelecology.serving.engine.fit import LoraWeights
 from modelecology.serving.engine.metrics import EngineMetrics
+from modelecology.serving.engine.pool import Slot
 from modelecology.serving.engine.refusal import Refusal, bad_request
 from modelecology.serving.engine.residents import Residents
 from tests.engines.tiny_base import make_adapter
@@ -24,11 +25,14 @@ class Shelf:
         self.held: dict[str, str] = {}
         self.broken = False
 
-    def attach(self, files: AdapterFiles) -> Slot:
+    def fit(self, files: AdapterFiles) -> LoraWeights:
         if self.broken:
             raise bad_request("does not fit")
+        return LoraWeights(files.path, {})
+
+    def attach(self, weights: LoraWeights) -> Slot:
         key = f"slot{len(self.held)}"
-        self.held[key] = files.path
+        self.held[key] = weights.path
         return Slot(key, 10)
 
     def detach(self, key: str) -> None:

@@ -4,8 +4,9 @@ import logging
 import os
 import signal
 import sys
-import warnings
 from types import FrameType
+
+from modelecology.serving.tracing import open_tracing
 
 from .options import EngineOptions, parse
 
@@ -20,8 +21,6 @@ def main() -> int:
     # Threads that spin while they wait would take the CPU from the jobs beside them.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # How peft uses transformers is peft's to mend.
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     return _serve(options)
 
 
@@ -41,7 +40,8 @@ def _serve(options: EngineOptions) -> int:
         # uvicorn raises the signal again once it has ended; this makes that harmless: the status is 0.
         stop()
 
-    app = build_app(service, token=options.token, on_failure=stop)
+    tracing = open_tracing("modelecology-engine", os.environ)
+    app = build_app(service, token=options.token, on_failure=stop, tracing=tracing)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -1,4 +1,4 @@
-"""What an adapter directory must be before peft or torch see a byte of it."""
+"""What an adapter directory must be before torch sees a byte of it."""
 
 import json
 import math
@@ -28,6 +28,7 @@ MATRIX: Final = 2
 
 _DTYPE_BYTES: Final = {"F32": 4, "F16": 2, "BF16": 2}
 _TENSOR: Final = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<side>[AB])\.weight")
+_NAME: Final = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 # Fields that say nothing about the weights, or that have no effect when an adapter is only served.
 _INERT: Final = frozenset(
@@ -138,6 +139,9 @@ def _config(path: str, text: bytes, max_rank: int) -> LoraConfigFile:
         raise _unsound(path, f"{CONFIG_NAME}: peft_type must be LORA, not {config.peft_type}")
     if config.bias != "none":
         raise _unsound(path, f"{CONFIG_NAME}: bias must be none, not {config.bias}")
+    for pattern in (*config.rank_pattern, *config.alpha_pattern):
+        if not _NAME.fullmatch(pattern):
+            raise _unsound(path, f"{CONFIG_NAME}: the pattern {pattern!r} must be the plain name of a layer")
     top = max((config.r, *config.rank_pattern.values()))
     if top > max_rank:
         raise _unsound(path, f"LoRA rank {top} is greater than max_lora_rank {max_rank}")

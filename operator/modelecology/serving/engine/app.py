@@ -12,9 +12,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
+from modelecology.serving.tracing import NO_TRACING, Tracing
+
 from .doorman import Doorman
 from .refusal import Refusal, bad_request, broken, unavailable
 from .service import EngineService
+from .traced import Traced, tell_model
 from .wire import (
     ChatAnswer,
     ChatOrder,
@@ -33,7 +36,11 @@ _CLIENT_GONE: Final = 499
 
 
 def build_app(
-    service: EngineService, *, token: str | None = None, on_failure: Callable[[], None] = lambda: None
+    service: EngineService,
+    *,
+    token: str | None = None,
+    on_failure: Callable[[], None] = lambda: None,
+    tracing: Tracing = NO_TRACING,
 ) -> FastAPI:
     """The engine's application. With a `token`, all but /health wants it. The base loads while it listens."""
 
@@ -46,9 +53,12 @@ def build_app(
             await asyncio.to_thread(service.wind_down)
             loading.cancel()
             await asyncio.wait({loading})
+            await asyncio.to_thread(tracing.close)
 
     app = FastAPI(title="Model Ecology engine", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Doorman, token=token)
+    if tracing.on:
+        app.add_middleware(Traced, tracing=tracing)
     _answer_errors(app)
     _offer_operations(app, service)
     _offer_models(app, service)
@@ -82,10 +92,12 @@ def _offer_models(app: FastAPI, service: EngineService) -> None:
 
     @app.post("/v1/chat/completions")
     async def chat(order: ChatOrder, request: Request) -> ChatAnswer:
+        tell_model(request, order.model)
         return await _while_connected(request, service.chat(order))
 
     @app.post("/v1/completions")
     async def complete(order: CompletionOrder, request: Request) -> TextAnswer:
+        tell_model(request, order.model)
         return await _while_connected(request, service.complete(order))
 
 

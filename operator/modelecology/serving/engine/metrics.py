@@ -63,6 +63,12 @@ class EngineMetrics:
             ("model",),
             registry=self.registry,
         )
+        self._adapter_requests = Gauge(
+            "modelecology_engine_adapter_requests",
+            "Requests for a resident adapter that run or wait.",
+            ("model",),
+            registry=self.registry,
+        )
         self._base_bytes = Gauge(
             "modelecology_engine_base_bytes", "Bytes of the base's weights.", registry=self.registry
         )
@@ -95,12 +101,18 @@ class EngineMetrics:
         """An adapter became resident; `size` in bytes."""
         self._adapters.inc()
         self._adapter_bytes.labels(model).set(size)
+        self._adapter_requests.labels(model).set(0)
         self._load_seconds.observe(seconds)
 
     def adapter_gone(self, model: str) -> None:
         """An adapter's weights were deleted."""
         self._adapters.dec()
         self._adapter_bytes.remove(model)
+        self._adapter_requests.remove(model)
+
+    def adapter_used(self, model: str, requests: int) -> None:
+        """So many requests for an adapter run or wait now."""
+        self._adapter_requests.labels(model).set(requests)
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

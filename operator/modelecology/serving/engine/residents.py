@@ -10,8 +10,9 @@ from typing import Any, Final, Protocol
 
 from .admission import AdapterFiles, admit
 from .batch import Completion
-from .generalist import BASE_SLOT, Slot
+from .fit import LoraWeights
 from .metrics import EngineMetrics
+from .pool import BASE_SLOT, Slot
 from .refusal import Refusal, bad_request, not_found, unavailable
 
 INVALID: Final = "InvalidUserInput"
@@ -21,7 +22,11 @@ MAX_NAME_LENGTH: Final = 253
 class Loader(Protocol):
     """What the residents need of the model; `Generalist` is one."""
 
-    def attach(self, files: AdapterFiles) -> Slot:
+    def fit(self, files: AdapterFiles) -> LoraWeights:
+        """Make an admitted adapter ready; any thread may call it."""
+        ...
+
+    def attach(self, weights: LoraWeights) -> Slot:
         """Make an adapter resident."""
         ...
 
@@ -91,10 +96,12 @@ class Residents:
             raise not_found(f"The model `{name}` does not exist.", "model")
         use = Use(resident.slot.key)
         resident.running.add(use)
+        self._metrics.adapter_used(name, len(resident.running))
         try:
             yield use
         finally:
             resident.running.discard(use)
+            self._metrics.adapter_used(name, len(resident.running))
             if not resident.running:
                 resident.idle.set()
 
@@ -114,8 +121,11 @@ class Residents:
         started = monotonic()
         self._loading.add(name)
         try:
-            files = await asyncio.to_thread(admit, name, path, self._roots, self._max_rank)
-            slot: Slot = await asyncio.wrap_future(call(lambda: loader.attach(files)))
+            # Reading and checking take the longest, and no running request waits for them.
+            weights = await asyncio.to_thread(
+                lambda: loader.fit(admit(name, path, self._roots, self._max_rank))
+            )
+            slot: Slot = await asyncio.wrap_future(call(lambda: loader.attach(weights)))
         finally:
             self._loading.discard(name)
         self._served[name] = Resident(name, path, slot)

@@ -183,7 +183,14 @@ class EngineService:
     def _load_base(self) -> Generalist:
         if self._options.threads is not None:
             torch.set_num_threads(self._options.threads)
-        return Generalist(self._options.model, self._options.dtype, self._options.max_length)
+        options = self._options
+        return Generalist(
+            options.model,
+            options.dtype,
+            options.max_length,
+            max_loras=options.max_loras,
+            max_rank=options.max_rank,
+        )
 
     def _loaded(self) -> Generalist:
         if self._generalist is None:

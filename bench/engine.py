@@ -1,0 +1,347 @@
+"""Measures the CPU engine: many adapters in a batch, how soon a new one serves, parity of vLLM and peft.
+
+    python -m bench.engine [--rounds N] [--rows N] [--tokens N] [--only batch|ready|parity] [--store DIR]
+
+Batch: 32 requests at once, for the base alone and for 32 adapters, one each, by turns with a peer that
+switches by peft's set_adapter for each request. Ready: an adapter is loaded and asked for its first token,
+while nothing runs and while requests run, whose gaps between tokens are watched. Parity: what vLLM and our
+engine answer beside peft, on the adapters that a demo left in a store. docs/engines.md has figures and what
+they say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import torch
+
+from bench.engine_parity import NoAdapters, parity
+from bench.engine_stage import Engine, Switcher, write_adapters
+from bench.figures import Spread
+from bench.goals import Goals
+from testbed.demo.prepare import generalist
+from testbed.errors import ControlPlaneError
+from testbed.places import REPOSITORY, say
+
+GOAL_BASE: Final = 0.8
+GOAL_SWITCHING: Final = 5.0
+GOAL_READY_MS: Final = 50.0
+GOAL_GAP: Final = 1.5
+"""Of the longest gap with a load, by that with a newcomer to an adapter that is there already."""
+
+PARTS: Final = ("batch", "ready", "parity")
+_WAITING: Final = "OMP_WAIT_POLICY"
+_SWITCHED: Final = 3  # requests of the peer in a round
+_RUNNING: Final = 8  # requests that run while an adapter is loaded
+_CALM_SECONDS: Final = 1.0
+_MOST_TOKENS: Final = 400  # of a request that runs meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    rounds: int
+    rows: int
+    tokens: int
+    loads: int
+    dtype: str
+    threads: int
+    parts: frozenset[str]
+    base: Path | None
+    store: Path
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Tokens a second, prompts included and without the first of each; CPU milliseconds a token."""
+
+    rate: float
+    steps: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One turn of each."""
+
+    base: Turn
+    mixed: Turn
+    peer: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """One load, in seconds: until it is answered, until its first token; and the longest gaps between tokens.
+
+    Gaps are those of the requests that run: before, with a newcomer to an adapter that is there, and with
+    one whose adapter is loaded. 0 where nothing runs.
+    """
+
+    loaded: float
+    first: float
+    calm: float = 0.0
+    newcomer: float = 0.0
+    loading: float = 0.0
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=32, help="requests in a batch, and adapters")
+    parser.add_argument("--tokens", type=int, default=48, help="tokens that each request writes")
+    parser.add_argument("--loads", type=int, default=5, help="of an adapter, in each round")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--only", choices=PARTS, action="append", help="measure this part (may be given again)"
+    )
+    parser.add_argument("--base", type=Path, help="another base than the quickstart's generalist")
+    parser.add_argument(
+        "--store", type=Path, default=REPOSITORY / ".demo/store", help="what a demo left, for parity"
+    )
+    parser.add_argument("--items", type=int, default=64, help="questions of each task, for parity")
+    found = parser.parse_args(arguments)
+    if min(found.rounds, found.rows, found.loads, found.threads, found.items) < 1 or found.tokens < 2:
+        parser.error("--rounds, --rows, --loads, --threads and --items are above 0, --tokens above 1")
+    return Options(
+        found.rounds,
+        found.rows,
+        found.tokens,
+        found.loads,
+        found.dtype,
+        found.threads,
+        frozenset(found.only or PARTS),
+        found.base,
+        found.store,
+        found.items,
+    )
+
+
+async def batch(base: Path, adapters: Sequence[Path], options: Options) -> list[Round]:
+    """Answer the base's requests, the adapters' and the peer's, by turns."""
+    engine = Engine(base, dtype=options.dtype, adapters=len(adapters), rows=options.rows)
+    peer = Switcher(base, options.dtype, adapters, engine.question)
+    names = [f"adapter-{number:02d}" for number in range(len(adapters))]
+    try:
+        for name, path in zip(names, adapters, strict=True):
+            await engine.load(name, path)
+        # The first pass of each kind prepares what later ones find.
+        await _at_once(engine, [None, *names][: options.rows], 2)
+        peer.answer(0, 2)
+        rounds: list[Round] = []
+        for number in range(options.rounds):
+            turns: dict[str, list[str | None]] = {
+                "base": [None] * options.rows,
+                "mixed": [names[row % len(names)] for row in range(options.rows)],
+            }
+            order = list(turns) if number % 2 == 0 else list(reversed(turns))
+            seen = {turn: await _at_once(engine, turns[turn], options.tokens) for turn in order}
+            rounds.append(Round(seen["base"], seen["mixed"], _switched(peer, len(adapters), options.tokens)))
+            _progress("batch", number, options.rounds)
+        return rounds
+    finally:
+        engine.close()
+
+
+async def _at_once(engine: Engine, models: Sequence[str | None], tokens: int) -> Turn:
+    """Have requests that come together answered."""
+    engine.mind.steps.clear()
+    began, cpu = time.monotonic(), time.process_time()
+    answers = await asyncio.gather(*(engine.ask(model, tokens) for model in models))
+    count = sum(answer.completion_tokens for answer in answers)
+    whole, cpu = count / (time.monotonic() - began), 1000 * (time.process_time() - cpu) / count
+    # All are read in one pass, or in two if the first of them did not wait long enough.
+    first = next(index for index, step in enumerate(engine.mind.steps) if step.rows == len(models))
+    steps = engine.mind.steps[first:]
+    written = [step for step in steps[1:] if step.tokens == 1]
+    if not written:
+        return Turn(whole, whole, cpu)
+    return Turn(whole, sum(step.rows for step in written) / (written[-1].ended - steps[0].ended), cpu)
+
+
+def _switched(peer: Switcher, adapters: int, tokens: int) -> Turn:
+    """Have the peer answer some requests, each by another adapter."""
+    began, cpu = time.monotonic(), time.process_time()
+    count = sum(peer.answer(each % adapters, tokens) for each in range(_SWITCHED))
+    rate = count / (time.monotonic() - began)
+    return Turn(rate, rate, 1000 * (time.process_time() - cpu) / count)
+
+
+async def ready(base: Path, adapters: Sequence[Path], options: Options, running: int) -> list[Ready]:
+    """Load an adapter again and again, while so many requests run."""
+    engine = Engine(base, dtype=options.dtype, adapters=4, rows=options.rows)
+    resident, *others = adapters[:4]
+    try:
+        await engine.load("resident", resident)
+        await engine.ask("resident", 2)
+        found: list[Ready] = []
+        for number in range(options.rounds):
+            for turn in range(options.loads):
+                path = others[(number + turn) % len(others)]
+                found.append(await _load(engine, path, running))
+            _progress(f"ready, {running} running", number, options.rounds)
+        return found
+    finally:
+        engine.close()
+
+
+async def _load(engine: Engine, path: Path, running: int) -> Ready:
+    """Load an adapter and ask it, beside requests for the base and for an adapter that is there."""
+    models = [None if row % 2 else "resident" for row in range(running)]
+    crowd = [asyncio.create_task(_keep_asking(engine, model)) for model in models]
+    try:
+        calm = newcomer = loading = 0.0
+        if crowd:
+            await engine.writes(running)
+            calm = await _longest_gap(engine, running, asyncio.sleep(_CALM_SECONDS))
+            newcomer = await _longest_gap(engine, running, engine.ask("resident", 1))
+        loaded = first = 0.0
+
+        async def load() -> None:
+            nonlocal loaded, first
+            began = time.monotonic()
+            await engine.load("new", path)
+            loaded = time.monotonic() - began
+            await engine.ask("new", 1)
+            first = time.monotonic() - began
+
+        loading = await _longest_gap(engine, running, load())
+    finally:
+        for each in crowd:
+            each.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+    await engine.unload("new")
+    return Ready(loaded, first, calm, newcomer, loading)
+
+
+async def _keep_asking(engine: Engine, model: str | None) -> None:
+    while True:
+        await engine.ask(model, _MOST_TOKENS)
+
+
+async def _longest_gap(engine: Engine, running: int, work: Awaitable[object]) -> float:
+    """Seconds of the longest gap between tokens while some work is done; 0 where nothing runs."""
+    if running:
+        # A gap has two ends: one token before the work, and one after it.
+        await engine.writes(running)
+        del engine.mind.steps[:-1]
+    await work
+    if not running:
+        return 0.0
+    await engine.writes(running)
+    return engine.longest_gap(running)
+
+
+def tell_batch(goals: Goals, rounds: Sequence[Round], options: Options) -> None:
+    """Print throughput, and whether the goals are met."""
+    goals.title(
+        f"{options.rows} requests at once, {options.tokens} tokens each: min / median / max of rounds"
+    )
+    goals.row("", "tokens/s", "without prompts", "CPU ms/token")
+    goals.row("base", *_cells([each.base for each in rounds]))
+    goals.row(f"{options.rows} adapters, one a request", *_cells([each.mixed for each in rounds]))
+    goals.row("peft, set_adapter for each request", *_cells([each.peer for each in rounds]))
+    whole = [each.mixed.rate / each.base.rate for each in rounds]
+    steps = [each.mixed.steps / each.base.steps for each in rounds]
+    cpu = [each.base.cpu / each.mixed.cpu for each in rounds]
+    switching = [each.mixed.rate / each.peer.rate for each in rounds]
+    text = f"{Spread.of(whole).text(2)} of the base's (goal {GOAL_BASE:g})"
+    text += f"; without prompts {Spread.of(steps).text(2)}, by CPU {Spread.of(cpu).text(2)}"
+    goals.goal("throughput of mixed adapters", text, median(whole) >= GOAL_BASE)
+    text = f"{Spread.of(switching).text(1)} times the peer's (goal {GOAL_SWITCHING:g})"
+    goals.goal("throughput beside set_adapter", text, median(switching) >= GOAL_SWITCHING)
+
+
+def _cells(turns: Sequence[Turn]) -> list[str]:
+    return [
+        Spread.of(turn.rate for turn in turns).text(0),
+        Spread.of(turn.steps for turn in turns).text(0),
+        Spread.of(turn.cpu for turn in turns).text(1),
+    ]
+
+
+def tell_ready(goals: Goals, idle: Sequence[Ready], busy: Sequence[Ready], size: int) -> None:
+    """Print how soon an adapter serves, what running requests noticed, and whether the goals are met."""
+    goals.title(f"An adapter of {size / 1e6:.1f} MB, {len(idle)} loads each: min / median / max, ms")
+    goals.row("", "load answered", "first token")
+    for name, found in (("nothing runs", idle), (f"{_RUNNING} requests run", busy)):
+        goals.row(name, _ms(each.loaded for each in found), _ms(each.first for each in found))
+    goals.title("Longest gap between two tokens of the running requests, ms")
+    goals.row("nothing happens (1 s)", _ms(each.calm for each in busy))
+    goals.row("a newcomer to an adapter that is there", _ms(each.newcomer for each in busy))
+    goals.row("an adapter is loaded, and its newcomer", _ms(each.loading for each in busy))
+    for name, found in (("nothing runs", idle), (f"{_RUNNING} requests run", busy)):
+        text = f"{_ms(each.first for each in found)} ms (goal {GOAL_READY_MS:g})"
+        goals.goal(
+            f"ready to serve, {name}", text, median(each.first for each in found) * 1000 <= GOAL_READY_MS
+        )
+    stall = median(each.loading for each in busy) / median(each.newcomer for each in busy)
+    text = f"{stall:.2f} times that of a newcomer without a load, medians (goal {GOAL_GAP:g})"
+    goals.goal("no request stalled by a load", text, stall <= GOAL_GAP)
+
+
+def _ms(values: Iterable[float]) -> str:
+    return Spread.of(1000 * value for value in values).text(1)
+
+
+def _progress(part: str, number: int, of: int) -> None:
+    print(f"bench: {part}, round {number + 1} of {of}", file=sys.stderr, flush=True)
+
+
+def measure(goals: Goals, options: Options, directory: Path) -> None:
+    """Measure what is asked for. Raises ControlPlaneError and NoAdapters."""
+    base = options.base or generalist(say)
+    if options.parts & {"batch", "ready"}:
+        adapters = write_adapters(base, directory, max(options.rows, 4))
+        if "batch" in options.parts:
+            tell_batch(goals, asyncio.run(batch(base, adapters[: options.rows], options)), options)
+        if "ready" in options.parts:
+            idle, busy = (asyncio.run(ready(base, adapters, options, running)) for running in (0, _RUNNING))
+            size = sum(file.stat().st_size for file in adapters[0].iterdir())
+            tell_ready(goals, idle, busy, size)
+    if "parity" in options.parts:
+        parity(goals, base, options.store, options.items, options.dtype)
+
+
+def _as_the_engine_runs() -> None:
+    """Start anew with the engine's own setting: threads that wait must not spin, which torch reads once."""
+    if os.environ.get(_WAITING) is None:
+        os.environ[_WAITING] = "PASSIVE"
+        os.execv(sys.executable, [sys.executable, "-m", "bench.engine", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Measure and print."""
+    options = parse()
+    _as_the_engine_runs()
+    torch.set_num_threads(options.threads)
+    before = os.getloadavg()[0]
+    print(
+        f"{os.cpu_count()} cores, {options.threads} threads, {options.dtype}, load {before:.1f} before",
+        flush=True,
+    )
+    goals = Goals()
+    with tempfile.TemporaryDirectory(prefix="bench-engine-") as directory:
+        try:
+            measure(goals, options, Path(directory))
+        except (ControlPlaneError, NoAdapters) as error:
+            sys.exit(f"bench: {error}")
+    print(f"\nLoad {os.getloadavg()[0]:.1f} after.")
+    goals.end()
+
+
+if __name__ == "__main__":
+    main()
