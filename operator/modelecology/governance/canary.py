@@ -9,12 +9,7 @@ from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .approval import awaiting, check_approval, given
-from .facts import (
-    Check,
-    Situation,
-    Verdict,
-    Wait,
-)
+from .facts import Check, Situation, Verdict, Wait
 from .lifecycle import CheckName
 from .live import NOTHING, check_errors, check_live_gain, check_live_latency
 from .residence import check_fingerprint, settle

@@ -45,8 +45,9 @@ class UsageLog:
         last = int(usage.time // _MINUTE)
         for minute in range(max(int(usage.since // _MINUTE), last - _MOST_MINUTES), last + 1):
             self._hours[minute * _MINUTE // _HOUR].minutes.add(minute)
-        for old in sorted(self._hours)[:-MOST_HOURS]:
-            del self._hours[old]
+        if len(self._hours) > MOST_HOURS:
+            for old in sorted(self._hours)[:-MOST_HOURS]:
+                del self._hours[old]
 
     def covers(self, since: int, until: int) -> bool:
         """Whether somebody counted nearly all the time from one hour to another."""
@@ -59,7 +60,7 @@ class UsageLog:
         total = 0
         for hour in self._between(since, until):
             total += hour.total
-            for task, count in hour.requests.items():
+            for task, count in tuple(hour.requests.items()):
                 found[task] = found.get(task, 0) + count
         return found, total
 
@@ -68,7 +69,8 @@ class UsageLog:
         return sum(hour.tokens.get(served, 0) for hour in self._between(since, until))
 
     def _between(self, since: int, until: int) -> Iterator[_Hour]:
-        return (hour for number, hour in self._hours.items() if since <= number < until)
+        # A copy: the gateways' files are read in another thread meanwhile.
+        return (hour for number, hour in tuple(self._hours.items()) if since <= number < until)
 
 
 @dataclass(frozen=True, slots=True)
