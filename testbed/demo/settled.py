@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from modelecology.api.meta import ConditionStatus, ConditionType
+from modelecology.api.meta import Condition, ConditionStatus, ConditionType
+from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import State
 from modelecology.cli.port import Snapshot
+from modelecology.cli.rows import find
 
 _ENDS = (State.REJECTED, State.SHELVED, State.FAILED, State.QUARANTINED)
+_HELD = (Reason.INSUFFICIENT_EVIDENCE, Reason.GAIN_DOES_NOT_REPAY)
 
 
 class TookTooLong(Exception):
@@ -19,18 +22,23 @@ class TookTooLong(Exception):
 
 def is_ready(specialist: Specialist) -> bool:
     """Say whether a specialist is where its spec wants it."""
-    status = specialist.status
-    if status.observed_generation != specialist.metadata.generation:
-        return False
-    ready = next((c for c in status.conditions if c.type == ConditionType.READY), None)
+    ready = _ready(specialist)
     return ready is not None and ready.status is ConditionStatus.TRUE
 
 
 def is_settled(specialist: Specialist) -> bool:
     """Say whether a specialist has ended where it will stay: serving, refused, or held without a trial."""
+    ready = _ready(specialist)
+    held = specialist.status.state is State.PENDING and ready is not None and ready.reason in _HELD
+    return is_ready(specialist) or specialist.status.state in _ENDS or held
+
+
+def _ready(specialist: Specialist) -> Condition | None:
+    """Find what is said of the spec as it is now."""
     status = specialist.status
-    held = status.state is State.PENDING and status.last_decision is not None
-    return is_ready(specialist) or status.state in _ENDS or held
+    if status.observed_generation != specialist.metadata.generation:
+        return None
+    return find(status.conditions, ConditionType.READY)
 
 
 def all_settled(snapshot: Snapshot) -> bool:

@@ -118,6 +118,23 @@ async def test_a_changed_source_ends_the_training_that_nobody_wants_any_more(
     assert stage.runtime.slots.held((NAMESPACE, "desk")) == 1
 
 
+async def test_a_job_that_was_ended_and_is_wanted_again_has_not_failed(stage: Stage) -> None:
+    await in_training(stage)
+    while "live" not in stage.status("dates"):
+        stage.runner.finish()
+        await stage.settle(30.0, work=False)
+    (rest,) = stage.runner.unfinished()
+    for target in ("Retired", "Live"):
+        patch = {"spec": {"lifecycle": {"target": target}}}
+        await stage.cluster.patch(SPECIALIST, NAMESPACE, "dates", patch)
+        await stage.settle(1.0, work=False)
+    assert stage.runner.cancels(rest) == 1
+    assert stage.runner.unfinished() == [rest]
+    await stage.settle()
+    assert stage.state("dates") == "Live Serving"
+    assert not stage.runtime.ended[NAMESPACE, "desk"]
+
+
 @pytest.mark.parametrize("down", [False, True])
 async def test_with_its_specialist_a_training_ends_that_nobody_wants_any_more(
     stage: Stage, down: bool

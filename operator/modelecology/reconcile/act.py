@@ -31,8 +31,18 @@ def committed(store: ArtifactStore, keys: tuple[str, ...]) -> Callable[[], bool]
 
 
 async def job_status(runtime: Runtime, frame: Frame, order: Order, waiter: WorkKey) -> JobStatus | None:
-    """Ask where a job is; one that runs is the waiter's from now on. Raises RunnerError."""
-    status = await runtime.runner(frame.population).runner.status(order.spec.name)
+    """Ask where a job is; one that runs is the waiter's from now on. Raises RunnerError.
+
+    One that we ended, and that is wanted again, counts as none: it has not failed, and its name is free.
+    """
+    name = order.spec.name
+    status = await runtime.runner(frame.population).runner.status(name)
+    if (
+        status is not None
+        and status.phase is JobPhase.Cancelled
+        and name in runtime.ended.get((frame.namespace, frame.name), ())
+    ):
+        return None
     if status is not None and not status.phase.finished:
         attach(runtime, frame, order, waiter)
     return status
@@ -74,6 +84,7 @@ async def run_job(
         except RunnerError:
             settle(runtime, frame.population, waiter, None)
             raise
+        runtime.ended.get(where, set()).discard(name)
     attach(runtime, frame, order, waiter)
     # It may be another line since the submission.
     line = runtime.runner(frame.population)
@@ -152,6 +163,8 @@ async def cancel(runtime: Runtime, population: Population, job: str) -> None:
     """End a job that nobody waits for any more. Raises RunnerError."""
     line = runtime.runner(population)
     line.watch.unwatch(job)
+    where = (population.metadata.namespace, population.metadata.name)
+    runtime.ended.setdefault(where, set()).add(job)
     await line.runner.cancel(job)
 
 

@@ -94,6 +94,7 @@ class Runtime:
     makes: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # a job's store and its keys
     progress_at: dict[WorkKey, datetime] = field(default_factory=dict)  # when a status was last written
     attempts: dict[PopulationKey, int] = field(default_factory=dict)  # of a population's own evaluation
+    ended: dict[PopulationKey, set[str]] = field(default_factory=dict)  # jobs that we ended ourselves
     retry_at: dict[str, datetime] = field(default_factory=dict)  # when a failed evaluation runs again
     ready: set[PopulationKey] = field(default_factory=set)  # populations whose generalist is evaluated
     counted: set[PopulationKey] = field(
@@ -222,6 +223,7 @@ class Runtime:
         self._copies.pop(where, None)
         self._rules.pop(where, None)
         self.attempts.pop(where, None)
+        self.ended.pop(where, None)
         self.dues.failed.pop(where, None)
         self.in_the_way.pop(where, None)
         self.ready.discard(where)
