@@ -16,11 +16,11 @@ import pytest
 
 from testbed import tiny_values
 from testbed.errors import KubectlFailed
-from testbed.installation import Image, Installation, fill
+from testbed.installation import Image
 from testbed.node import NodeCluster
 from testbed.tiny import TinyDesk
 from testbed.waiting import holds_within
-from tests.cluster.conftest import PACE_SECONDS, Installed, let_others_in
+from tests.cluster.conftest import PACE_SECONDS, Installed, prepared
 
 pytestmark = pytest.mark.long
 
@@ -29,7 +29,7 @@ LONGEST_PAUSE = 25.0  # seconds
 SEED = int(os.environ.get("MODELECOLOGY_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 ENDS = {"code": "Live", "hasty": "Rejected"}
 STEPS = {
-    "code": ["Propose", "Evaluate", "Admit", "Promote"],
+    "code": ["Propose", "Evaluate", "Prove", "Admit", "Promote"],
     "hasty": ["Propose", "Evaluate", "Reject"],
 }
 
@@ -86,12 +86,7 @@ def life(
     factory: pytest.TempPathFactory,
 ) -> Iterator[Installed]:
     """Install everything in a namespace of its own, with two specialists on their way."""
-    namespace = cluster.create_restricted_namespace("fault")
-    store = factory.mktemp("store")
-    let_others_in(store)
-    fill(store, tiny_values.files(desk))
-    installation = Installation(cluster, namespace, store, images)
-    installation.prepare()
+    installation = prepared(cluster, images, desk, factory, "fault")
     installation.install_operator()
     values = tiny_values.population(
         desk, code=tiny_values.specialist(desk), hasty=tiny_values.specialist(desk, replay=False)
@@ -101,7 +96,7 @@ def life(
         yield Installed(installation, desk)
     finally:
         installation.uninstall("modelecology")
-        cluster.kubectl("delete", "namespace", namespace, "--timeout=120s")
+        cluster.kubectl("delete", "namespace", installation.namespace, "--timeout=120s")
 
 
 def ended(installed: Installed) -> bool:
