@@ -114,7 +114,8 @@ def test_nobody_looks_past_a_broken_judge_or_an_engine_that_proves_nothing() -> 
 def test_it_waits_while_anything_is_open(changes: dict[str, object], check: CheckName) -> None:
     found = wait(decide(canary(**changes)))  # type: ignore[arg-type]  # one of them is the evidence
     assert found.reason is Reason.CANARY_RUNNING
-    assert found.message.startswith("Step 1 of 2, 5 % of the users. ")
+    assert found.message.startswith("Step 1 of 2, 5 % of the users")
+    assert found.message.count("Step 1") == 1
     assert next(c.name for c in found.checks if c.outcome is not Outcome.PASS) == check
 
 

@@ -106,7 +106,8 @@ def _unproven(
         return concluded(
             situation, checks, Action.SHELVE, State.SHELVED, reason, message, Outcome.INCONCLUSIVE
         )
-    message = f"{_which(situation, rules)}. {unproven.message}"
+    said = unproven.message  # the step's own check names the step
+    message = said if unproven.name == CheckName.STEP else f"{_which(situation, rules)}. {said}"
     return Wait(Reason.CANARY_RUNNING, message, checks=checks)
 
 
