@@ -20,8 +20,8 @@ from modelecology.store import ArtifactStore
 from testbed.audit import Request
 from testbed.controlplane import ControlPlane
 from testbed.places import REPOSITORY
+from testbed.probe import answers_plainly
 from testbed.processes import Command, Process, free_ports, start
-from testbed.stack import answers
 
 _READY_SECONDS = 90.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -83,7 +83,7 @@ class Contender(ABC):
             self.module, Path(sys.executable), ["-m", self.module, *self._arguments()], environment
         )
         self._process = start(command, self.desk.directory / "operator.log")
-        self._process.wait_ready(lambda: answers(self.port, "/healthz"), _READY_SECONDS)
+        self._process.wait_ready(lambda: answers_plainly(self.port, "/healthz"), _READY_SECONDS)
 
     def stop(self) -> None:
         """End the process."""

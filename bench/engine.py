@@ -1,12 +1,13 @@
 """Measures the CPU engine: many adapters in a batch, how soon a new one serves, parity of vLLM and peft.
 
-    python -m bench.engine [--rounds N] [--rows N] [--tokens N] [--only batch|ready|parity] [--store DIR]
+    python -m bench.engine [--rounds N] [--adapters N] [--rows N] [--tokens N] [--only batch|ready|parity]
+                           [--store DIR]
 
-Batch: 32 requests at once, for the base alone and for 32 adapters, one each, by turns with a peer that
-switches by peft's set_adapter for each request. Ready: an adapter is loaded and asked for its first token,
-while nothing runs and while requests run, whose gaps between tokens are watched. Parity: what vLLM and our
-engine answer beside peft, on the adapters that a demo left in a store. docs/engines.md has figures and what
-they say.
+Batch: 32 requests at once (--rows), for the base alone and for 32 adapters (--adapters), by turns with a
+peer that switches by peft's set_adapter for each request. Ready: an adapter is loaded and asked for its
+first token, while nothing runs and while requests run, whose gaps between tokens are watched. Parity: what
+vLLM and our engine answer beside peft, on the adapters that a demo left in a store. docs/engines.md has
+figures and what they say.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Options:
     """What the command line says."""
 
     rounds: int
+    adapters: int
     rows: int
     tokens: int
     loads: int
@@ -100,7 +102,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=32, help="requests in a batch, and adapters")
+    parser.add_argument("--adapters", type=int, default=32, help="that a batch goes through")
+    parser.add_argument("--rows", type=int, default=32, help="requests in a batch: the adapters by turns")
     parser.add_argument("--tokens", type=int, default=48, help="tokens that each request writes")
     parser.add_argument("--loads", type=int, default=5, help="of an adapter, in each round")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
@@ -114,10 +117,15 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument("--items", type=int, default=64, help="questions of each task, for parity")
     found = parser.parse_args(arguments)
-    if min(found.rounds, found.rows, found.loads, found.threads, found.items) < 1 or found.tokens < 2:
-        parser.error("--rounds, --rows, --loads, --threads and --items are above 0, --tokens above 1")
+    counts = (found.rounds, found.adapters, found.loads, found.threads, found.items)
+    if min(counts) < 1 or found.rows < found.adapters or found.tokens < 2:
+        parser.error(
+            "--rounds, --adapters, --loads, --threads and --items are above 0, --tokens above 1, and there "
+            "are as many --rows as --adapters, or more"
+        )
     return Options(
         found.rounds,
+        found.adapters,
         found.rows,
         found.tokens,
         found.loads,
@@ -252,7 +260,7 @@ def tell_batch(goals: Goals, rounds: Sequence[Round], options: Options) -> None:
     )
     goals.row("", "tokens/s", "without prompts", "CPU ms/token")
     goals.row("base", *_cells([each.base for each in rounds]))
-    goals.row(f"{options.rows} adapters, one a request", *_cells([each.mixed for each in rounds]))
+    goals.row(f"{options.adapters} adapters by turns", *_cells([each.mixed for each in rounds]))
     goals.row("peft, set_adapter for each request", *_cells([each.peer for each in rounds]))
     whole = [each.mixed.rate / each.base.rate for each in rounds]
     steps = [each.mixed.steps / each.base.steps for each in rounds]
@@ -305,9 +313,9 @@ def measure(goals: Goals, options: Options, directory: Path) -> None:
     """Measure what is asked for. Raises ControlPlaneError and NoAdapters."""
     base = options.base or generalist(say)
     if options.parts & {"batch", "ready"}:
-        adapters = write_adapters(base, directory, max(options.rows, 4))
+        adapters = write_adapters(base, directory, max(options.adapters, 4))
         if "batch" in options.parts:
-            tell_batch(goals, asyncio.run(batch(base, adapters[: options.rows], options)), options)
+            tell_batch(goals, asyncio.run(batch(base, adapters[: options.adapters], options)), options)
         if "ready" in options.parts:
             idle, busy = (asyncio.run(ready(base, adapters, options, running)) for running in (0, _RUNNING))
             size = sum(file.stat().st_size for file in adapters[0].iterdir())

@@ -30,8 +30,8 @@ from modelecology.workloads.rows import EvalItem, eval_items
 from modelecology.workloads.scorers import contains, exact
 from modelecology.workloads.train import train
 from testbed.demo.prepare import DATA, QUICKSTART, store
+from testbed.probe import answers_plainly
 from testbed.processes import Command, free_ports, start
-from testbed.stack import answers
 from testbed.vllm import VllmServer
 
 GOAL_HEARD: Final = 0.75
@@ -219,7 +219,7 @@ def _our_engine(base: Path, dtype: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="bench-engine-") as directory:
         process = start(Command("engine", Path(sys.executable), arguments), Path(directory) / "engine.log")
         try:
-            process.wait_ready(lambda: answers(port, "/health"), _READY_SECONDS)
+            process.wait_ready(lambda: answers_plainly(port, "/health"), _READY_SECONDS)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.stop(10.0)

@@ -24,8 +24,8 @@ from testbed.controlplane import ControlPlane
 from testbed.errors import ControlPlaneError
 from testbed.places import REPOSITORY
 from testbed.pretend_desk import Manifest, PretendDesk
+from testbed.probe import answers_plainly
 from testbed.processes import Command, Process, free_ports, start
-from testbed.stack import answers
 from testbed.waiting import holds_within
 
 _READY_SECONDS = 120.0
@@ -82,7 +82,7 @@ class Subject(ABC):
     def start(self) -> None:
         """Start the process and wait until it is ready. Raises StartFailed."""
         self._process = start(self.command(), self.directory / "operator.log")
-        self._process.wait_ready(lambda: answers(self.port, self.ready_path()), _READY_SECONDS)
+        self._process.wait_ready(lambda: answers_plainly(self.port, self.ready_path()), _READY_SECONDS)
 
     def stop(self) -> None:
         """End the process."""

@@ -16,8 +16,8 @@ import yaml
 from bench.contenders import cpu_of
 from testbed.errors import StartFailed
 from testbed.places import REPOSITORY
+from testbed.probe import answers_plainly
 from testbed.processes import Command, Process, free_ports, start
-from testbed.stack import answers
 
 LITELLM: Final = "1.108.7"
 MODEL: Final = "dates"
@@ -134,7 +134,7 @@ class Stage:
         command = Command(name, python or Path(sys.executable), arguments, environment)
         process = start(command, self._directory / f"{name}.log")
         self._started.append(process)
-        process.wait_ready(lambda: answers(port, path), _READY_SECONDS)
+        process.wait_ready(lambda: answers_plainly(port, path), _READY_SECONDS)
         return Contender(title, model, port, process)
 
 

@@ -24,9 +24,9 @@ from modelecology.api.routing import TABLE_KEY, RoutingTable, read_table, routes
 from modelecology.store import ArtifactStore
 from testbed.cluster import Cluster
 from testbed.places import REPOSITORY
+from testbed.probe import answers_plainly
 from testbed.processes import Command, Process, free_ports, start
 from testbed.rights import gateway_rights, operator_rights
-from testbed.stack import answers
 from testbed.waiting import holds_within
 
 _READY_SECONDS: Final = 90.0
@@ -111,7 +111,7 @@ class Served:
             "operator", ["bench.operator_process", *options], {"KUBECONFIG": str(kubeconfig)}
         )
         self._others.append(operator)
-        operator.wait_ready(lambda: answers(port, "/readyz"), _READY_SECONDS)
+        operator.wait_ready(lambda: answers_plainly(port, "/readyz"), _READY_SECONDS)
         self._others.append(
             self._run("jobs", ["bench.job_process", str(state), str(self.wish.members), "0.1"])
         )
@@ -143,7 +143,7 @@ class Served:
         self._engines[endpoint] = self._run(
             f"engine-{port}", ["modelecology.engines.double_server", *arguments]
         )
-        self._engines[endpoint].wait_ready(lambda: answers(port, "/health"), _READY_SECONDS)
+        self._engines[endpoint].wait_ready(lambda: answers_plainly(port, "/health"), _READY_SECONDS)
 
     def kill_engine(self, endpoint: str) -> None:
         """SIGKILL an engine."""

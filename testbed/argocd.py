@@ -11,25 +11,22 @@ import base64
 import json
 import os
 import secrets
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import yaml
 
 from testbed.binaries import module_dir, tool
 from testbed.cluster import Cluster
-from testbed.errors import AddressInUse, ControlPlaneError, KubectlFailed, StartFailed
+from testbed.errors import ControlPlaneError, KubectlFailed, StartFailed
 from testbed.kubeconfig import write_private_text
 from testbed.places import Progress, say
 from testbed.probe import answers_plainly
-from testbed.processes import Command, Process, free_ports, start
+from testbed.processes import Command, free_ports
 from testbed.redis import redis_program, redis_settings
-from testbed.runs import RecordedProcess
+from testbed.servers import Server
 from testbed.waiting import holds_within
 
 DESTINATION: Final = "testbed"
@@ -37,7 +34,6 @@ DESTINATION: Final = "testbed"
 
 _READY_SECONDS: Final = 60.0
 _GRACE_SECONDS: Final = 10.0
-_START_TRIES: Final = 3
 _COMMAND_SECONDS: Final = 60.0
 _KINDS: Final = ("application", "appproject", "applicationset")
 _SETTINGS: Final = ("argocd-cm", "argocd-rbac-cm", "argocd-secret", "argocd-cmd-params-cm")
@@ -74,70 +70,35 @@ class ArgoCDFailed(ControlPlaneError):
     reason = "ArgoCDFailed"
 
 
-class ArgoCD:
+class ArgoCD(Server):
     """Argo CD on a cluster; ``settings`` are laid over its ConfigMaps as `kubectl apply --server-side` does.
 
-    Its processes end with the block, and when this process is killed.
+    Its namespace and its rights go with its block.
     """
 
+    title = "Argo CD"
+
     def __init__(self, cluster: Cluster, settings: Sequence[Path] = (), *, progress: Progress = say) -> None:
+        super().__init__(progress)
         self._cluster = cluster
         self._settings = settings
-        self._progress = progress
-        self._processes: list[Process] = []
         self._ports = _Ports()
-        self._directory: Path | None = None
         self._program = Path()
         self.namespace = ""
-
-    @property
-    def directory(self) -> Path:
-        """The folder of its logs and keys. Raises StartFailed before the start."""
-        if self._directory is None:
-            raise StartFailed("Argo CD is not started. Use it in a with block, or call start().")
-        return self._directory
 
     @property
     def user(self) -> str:
         """The name under which the API server knows it."""
         return self.namespace
 
-    @property
-    def processes(self) -> tuple[RecordedProcess, ...]:
-        """The processes that this object started, in the order of their start."""
-        return tuple(RecordedProcess(name=p.name, identity=p.identity) for p in self._processes)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start everything and sign in. Raises StartFailed, or what the search for programs raises."""
-        self._program = tool("argocd", self._progress)
-        self._directory = Path(tempfile.mkdtemp(prefix="modelecology-argocd-"))
-        try:
-            self._prepare_cluster()
-            self._start_on_free_ports()
-            self._sign_in()
-        except BaseException:
-            self.stop()
-            raise
-
     def stop(self) -> None:
         """End the processes, and take its namespace and rights out of the cluster."""
-        self._end_processes()
+        self._end()
         if self.namespace:
             self._cluster.delete_namespace(self.namespace)
             self._cluster.kubectl("delete", "clusterrolebinding", self.namespace, "--ignore-not-found")
             self.namespace = ""
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-            self._directory = None
+        super().stop()
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl in the namespace of Argo CD, as the cluster's administrator."""
@@ -151,7 +112,8 @@ class ArgoCD:
         """What a part has written: redis, repo-server, application-controller or server."""
         return (self.directory / f"{part}.log").read_text(encoding="utf-8", errors="replace")
 
-    def _prepare_cluster(self) -> None:
+    def _prepare(self) -> None:
+        self._program = tool("argocd", self._progress)
         sources = module_dir("argocd", self._progress)
         if not self._knows_kinds():
             kinds = (f"--filename={sources / 'manifests' / 'crds' / f'{kind}-crd.yaml'}" for kind in _KINDS)
@@ -206,25 +168,16 @@ class ArgoCD:
             },
         }
 
-    def _start_on_free_ports(self) -> None:
-        for tries_left in reversed(range(_START_TRIES)):
-            self._ports = _Ports(*free_ports(len(_Ports._fields)))
-            try:
-                self._start_processes()
-            except AddressInUse:
-                self._end_processes()
-                if not tries_left:
-                    raise
-            else:
-                return
+    def _take_ports(self) -> None:
+        self._ports = _Ports(*free_ports(len(_Ports._fields)))
 
-    def _start_processes(self) -> None:
+    def _serve(self) -> None:
         ports = self._ports
         password = secrets.token_hex(32)
         redis = self.directory / "redis.conf"
         write_private_text(redis, redis_settings(self.directory, ports.redis, password))
         program = redis_program(self.directory, self._progress)
-        self._launch(Command("redis", program, [str(redis)]), lambda: True)
+        self._launch(Command("redis", program, [str(redis)]), lambda: True, _READY_SECONDS)
         shared = {"redis": f"127.0.0.1:{ports.redis}"}
         repository = {"repo-server": f"127.0.0.1:{ports.repo_server}", "repo-server-plaintext": "true"}
         cluster = {"kubeconfig": str(self.directory / "kubeconfig"), "namespace": self.namespace}
@@ -264,6 +217,7 @@ class ArgoCD:
             environment,
             ports.server,
         )
+        self._sign_in()
 
     def _environment(self, redis_password: str) -> Mapping[str, str]:
         home = self.directory / "home"
@@ -288,16 +242,10 @@ class ArgoCD:
         program = self.directory / f"argocd-{role}"
         if not program.exists():
             program.symlink_to(self._program)
-        self._launch(
-            Command(role, program, arguments, environment), lambda: answers_plainly(health_port, "/healthz")
-        )
+        command = Command(role, program, arguments, environment)
+        self._launch(command, lambda: answers_plainly(health_port, "/healthz"), _READY_SECONDS)
 
-    def _launch(self, command: Command, ready: Callable[[], bool]) -> None:
-        process = start(command, self.directory / f"{command.name}.log")
-        self._processes.append(process)
-        process.wait_ready(ready, _READY_SECONDS)
-
-    def _end_processes(self) -> None:
+    def _end(self) -> None:
         for process in reversed(self._processes):
             process.stop(_GRACE_SECONDS)
         self._processes.clear()

@@ -17,18 +17,17 @@ from testbed import commands
 from testbed.binaries import Binaries, resolve
 from testbed.cluster import Cluster
 from testbed.commands import Layout, Network, Ports
-from testbed.errors import AddressInUse, AlreadyRunning, ControllersAbsent, NotRunning
+from testbed.errors import AlreadyRunning, ControllersAbsent, NotRunning
 from testbed.identity import ProcessIdentity
 from testbed.keys import Keys
 from testbed.kubeconfig import write_kubeconfig
 from testbed.places import Progress, runs_root, say
-from testbed.processes import Command, Process, free_ports, start
+from testbed.processes import Command, Process, free_ports, on_free_ports, start
 from testbed.runs import RecordedProcess, RunState, read_state, remove_run, sweep, write_state
 from testbed.start import Start
 
 _READY_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
-_PORT_TRIES = 5
 _APISERVER = "kube-apiserver"
 _CONTROLLERS = "kube-controller-manager"
 
@@ -219,18 +218,13 @@ class ControlPlane(Cluster):
         addresses = (network.address, network.kubernetes_service)
         keys = Keys.create(layout.pki, datetime.now(UTC), addresses)
         layout.audit_policy.write_text(commands.AUDIT_POLICY)
-        for left in reversed(range(_PORT_TRIES)):
+
+        def begin() -> None:
             self._run = Start(binaries, layout, keys, Ports(*free_ports(4)), network)
-            try:
-                self._start_processes(self._run)
-                self._record(owner=_self())
-            except AddressInUse:
-                self._stop_processes()
-                if not left:
-                    raise
-                self._progress("a port was taken by another process; starting on other ports")
-            else:
-                return
+            self._start_processes(self._run)
+            self._record(owner=_self())
+
+        on_free_ports(begin, self._stop_processes, self._progress)
 
     def _start_processes(self, run: Start) -> None:
         run.write_kubeconfigs()

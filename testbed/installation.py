@@ -71,7 +71,6 @@ def load_images(cluster: NodeCluster, progress: Progress = say) -> Mapping[str, 
                 cluster.load_image(tar)
                 # It has 6 GB, which buildah's store can give again.
                 tar.unlink()
-            cluster.forget_older_images(built.name)
         repository, _, tag = built.name.rpartition(":")
         found[target] = Image(repository, tag)
     return found

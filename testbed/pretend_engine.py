@@ -60,7 +60,7 @@ class PretendEngine:
             state.adapters[name] = path
         self._note(f"load {name}")
 
-    async def unload(self, name: str) -> None:
+    async def unload(self, name: str, drain_seconds: float = 0.0) -> None:
         """Forget an adapter; an unknown one is success. Raises EngineUnreachable."""
         self._asked()
         with self._changing() as state:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 from testbed.pki import KeyPair
@@ -26,14 +27,17 @@ class Probe:
         )
 
 
-def answers_plainly(port: int, path: str) -> bool:
-    """Whether a GET without TLS from 127.0.0.1 answers 200."""
-    return _answers(http.client.HTTPConnection(_LOOPBACK, port, timeout=_TIMEOUT_SECONDS), path)
+def answers_plainly(port: int, path: str, host: str = _LOOPBACK, *, token: str | None = None) -> bool:
+    """Whether a GET without TLS answers 200; a token is shown as `Authorization: Bearer`."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return _answers(http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS), path, headers)
 
 
-def _answers(connection: http.client.HTTPConnection, path: str) -> bool:
+def _answers(
+    connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str] | None = None
+) -> bool:
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers or {})
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False

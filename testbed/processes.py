@@ -17,11 +17,14 @@ from pathlib import Path
 
 from testbed.errors import AddressInUse, StartFailed
 from testbed.identity import ProcessIdentity
+from testbed.places import Progress
 from testbed.waiting import holds_within
 
 _LEASH = Path(__file__).resolve().parent / "leash.py"
 _TAIL_BYTES = 16_384
 _TAIL_LINES = 15
+_TAKEN = "address already in use"
+_STARTS = 5
 _PORT_TRIES = 200
 _LOWEST_PORT = 10_000
 
@@ -66,7 +69,7 @@ class Process:
     def failure(self, what: str) -> StartFailed:
         """An error that says what happened, the last lines and where the rest is."""
         text = self.output()
-        kind = AddressInUse if "address already in use" in text else StartFailed
+        kind = AddressInUse if _TAKEN in text.lower() else StartFailed
         last = "\n  ".join(text.splitlines()[-_TAIL_LINES:])
         return kind(f"{self.name} {what}. Its last lines ({self.log_path} has all):\n  {last}")
 
@@ -164,6 +167,23 @@ class _Spawner:
 
 _Answer = Future[subprocess.Popen[bytes]]
 _SPAWNER = _Spawner()
+
+
+def on_free_ports(begin: Callable[[], None], end: Callable[[], None], progress: Progress) -> None:
+    """Begin what takes free ports; where another process was faster, end it and begin again, a few times.
+
+    Raises AddressInUse, and what `begin` raises.
+    """
+    for left in reversed(range(_STARTS)):
+        try:
+            begin()
+        except AddressInUse:
+            end()
+            if not left:
+                raise
+            progress("a port was taken by another process; starting on other ports")
+        else:
+            return
 
 
 def free_ports(count: int) -> list[int]:

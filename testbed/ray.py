@@ -7,34 +7,33 @@ Ray of the machine.
 
 from __future__ import annotations
 
-import http.client
 import os
 import secrets
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from testbed.errors import AddressInUse, StartFailed
-from testbed.identity import ProcessIdentity
+from testbed.errors import StartFailed
+from testbed.family import take_down
 from testbed.kubeconfig import write_private_text
 from testbed.places import Progress, say
-from testbed.processes import Command, Process, free_ports, start
-from testbed.ray_family import MARK, end_processes, start_guard, take_down
-from testbed.runs import RecordedProcess, RunState, read_state, write_state
+from testbed.probe import answers_plainly
+from testbed.processes import Command, free_ports
+from testbed.runs import read_state
+from testbed.servers import FamilyServer
 
 _READY_SECONDS: Final = 120.0
-_START_TRIES: Final = 3
 
 
-class RayCluster:
+class RayCluster(FamilyServer):
     """A Ray head with ``num_cpus`` CPUs, whatever the machine has; ``object_store_bytes`` of shared memory.
 
-    A detached one lives on after this process until ``take_down`` is called with its ``directory``.
+    A detached one lives on after this process until ``take_down`` is called with its ``directory``. One that
+    is revived knows no jobs.
     """
+
+    title = "The Ray cluster"
 
     def __init__(
         self,
@@ -44,21 +43,11 @@ class RayCluster:
         detached: bool = False,
         progress: Progress = say,
     ) -> None:
+        super().__init__(progress, detached=detached)
         self._num_cpus = num_cpus
         self._object_store_bytes = object_store_bytes
-        self._detached = detached
-        self._progress = progress
-        self._directory: Path | None = None
-        self._head: Process | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._token = secrets.token_hex(32)
         self._port = 0
-
-    @property
-    def directory(self) -> Path:
-        """The folder of this cluster's token, logs and sockets."""
-        if self._directory is None:
-            raise StartFailed("The Ray cluster is not started. Use it in a with block, or call start().")
-        return self._directory
 
     @property
     def address(self) -> str:
@@ -70,67 +59,18 @@ class RayCluster:
         """The file that holds the token; only its owner may read it."""
         return self.directory / "token"
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start the head and wait until its Jobs API answers; raises StartFailed."""
+    def _make_directory(self) -> Path:
         sweep(self._progress)
-        self._directory = Path(tempfile.mkdtemp(dir=_root(), prefix=""))
-        write_private_text(self.token_path, secrets.token_hex(32))
-        write_state(self._directory, RunState(owner=self._owner()))
-        if not self._detached:
-            self._guard = start_guard(self._directory)
-        try:
-            for tries_left in reversed(range(_START_TRIES)):
-                try:
-                    self._start_head(free_ports(1)[0])
-                except AddressInUse:
-                    self.kill()
-                    if tries_left == 0:
-                        raise
-                else:
-                    return
-        except BaseException:
-            self.stop()
-            raise
+        return Path(tempfile.mkdtemp(dir=_root(), prefix=""))
 
-    def stop(self) -> None:
-        """End the head and all that it started, and remove the folder."""
-        self.kill()
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-            self._directory = None
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            guard.communicate()  # closes its input, and it ends
+    def _prepare(self) -> None:
+        super()._prepare()
+        write_private_text(self.token_path, self._token)
 
-    def kill(self) -> None:
-        """SIGKILL the head and what it started, as a lost machine would; the folder stays until ``stop``."""
-        if self._directory is not None:
-            end_processes(self._directory)
-        head, self._head = self._head, None
-        if head is not None:
-            head.kill()
+    def _take_ports(self) -> None:
+        (self._port,) = free_ports(1)
 
-    def revive(self) -> None:
-        """Start a new head after ``kill``, at the same address with the same token; it knows no jobs.
-
-        Raises StartFailed.
-        """
-        self._start_head(self._port)
-
-    def _owner(self) -> ProcessIdentity | None:
-        return None if self._detached else ProcessIdentity.of(os.getpid())
-
-    def _start_head(self, port: int) -> None:
-        self._port = port
+    def _serve(self) -> None:
         agent, metrics, client = free_ports(3)
         options = {
             "node-ip-address": "127.0.0.1",
@@ -157,28 +97,16 @@ class RayCluster:
             environment={
                 "RAY_AUTH_MODE": "token",
                 "RAY_AUTH_TOKEN_PATH": str(self.token_path),
-                MARK: str(self.directory),
                 "RAY_USAGE_STATS_ENABLED": "0",
                 "RAY_enable_worker_prestart": "0",
                 # A job that waits for its CPUs longer than this fails; the default is 15 minutes.
                 "RAY_JOB_START_TIMEOUT_SECONDS": "86400",
             },
         )
-        self._head = start(command, self.directory / "ray.log", detached=self._detached)
-        head = RecordedProcess(name="ray", identity=self._head.identity)
-        write_state(self.directory, RunState(owner=self._owner(), endpoint=self.address, processes=(head,)))
-        self._head.wait_ready(self._answers, _READY_SECONDS)
+        self._launch(command, self._answers, _READY_SECONDS)
 
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5.0)
-        try:
-            token = self.token_path.read_text(encoding="utf-8")
-            connection.request("GET", "/api/jobs/", headers={"Authorization": f"Bearer {token}"})
-            return connection.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return answers_plainly(self._port, "/api/jobs/", token=self._token)
 
 
 def sweep(progress: Progress = say) -> None:

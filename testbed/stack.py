@@ -6,7 +6,6 @@ it is to stay.
 
 from __future__ import annotations
 
-import http.client
 import shutil
 import sys
 from collections.abc import Mapping
@@ -17,11 +16,12 @@ from types import TracebackType
 from typing import Self
 
 from testbed.controlplane import ControlPlane
+from testbed.family import take_down as take_down_family
 from testbed.kubeconfig import write_private_text
 from testbed.places import REPOSITORY, Progress, say
+from testbed.probe import answers_plainly
 from testbed.processes import Command, Process, free_ports, start
 from testbed.ray import RayCluster
-from testbed.ray_family import take_down as take_down_ray
 from testbed.rights import gateway_rights, operator_rights
 from testbed.runs import RecordedProcess, RunState, read_state, remove_run, write_state
 
@@ -153,7 +153,7 @@ class Stack:
         }
         self._engine = self._module("modelecology.serving.engine", "engine", options)
         self._record()
-        self._engine.wait_ready(lambda: answers(self._engine_port, "/health"), ENGINE_SECONDS)
+        self._engine.wait_ready(lambda: answers_plainly(self._engine_port, "/health"), ENGINE_SECONDS)
 
     def kill_engine(self) -> None:
         """SIGKILL the engine."""
@@ -185,7 +185,7 @@ class Stack:
             "modelecology.app", "operator", options, {"KUBECONFIG": str(kubeconfig)}
         )
         self._record()
-        self._operator.wait_ready(lambda: answers(self.health_port, "/readyz"), OPERATOR_SECONDS)
+        self._operator.wait_ready(lambda: answers_plainly(self.health_port, "/readyz"), OPERATOR_SECONDS)
 
     def kill_operator(self) -> None:
         """SIGKILL the operator."""
@@ -210,11 +210,11 @@ class Stack:
         }
         self._gateway = self._module("modelecology.serving.gateway", "gateway", options)
         self._record()
-        self._gateway.wait_ready(lambda: answers(self._gateway_port, "/healthz"), GATEWAY_SECONDS)
+        self._gateway.wait_ready(lambda: answers_plainly(self._gateway_port, "/healthz"), GATEWAY_SECONDS)
 
     def gateway_has_table(self) -> bool:
         """Say whether the gateway knows where requests go."""
-        return answers(self._gateway_port, "/readyz")
+        return answers_plainly(self._gateway_port, "/readyz")
 
     def log(self, name: str) -> Path:
         """The log of a part: engine, operator or gateway."""
@@ -228,18 +228,6 @@ class Stack:
         return start(command, self.log(name), detached=self._keep)
 
 
-def answers(port: int, path: str) -> bool:
-    """Say whether a local server answers 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
 def take_down(directory: Path, progress: Progress = say) -> None:
     """End a stack that was left running, and remove its folder."""
     state = read_state(directory)
@@ -249,6 +237,6 @@ def take_down(directory: Path, progress: Progress = say) -> None:
             progress(f"ended {', '.join(ended)} of the last run")
     note = directory / "ray-directory"
     if note.exists() and Path(note.read_text(encoding="utf-8")).is_dir():
-        take_down_ray(Path(note.read_text(encoding="utf-8")))
+        take_down_family(Path(note.read_text(encoding="utf-8")))
     remove_run(directory / "cluster")
     shutil.rmtree(directory, ignore_errors=True)

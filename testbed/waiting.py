@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 _POLL_SECONDS = 0.03
 
@@ -19,3 +20,15 @@ def holds_within(condition: Callable[[], bool], seconds: float, every: float = _
             return False
         time.sleep(every)
     return True
+
+
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0, every: float = 0.005
+) -> None:
+    """Ask until the condition holds, while other tasks go on. Raises TimeoutError after the given seconds."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if found if isinstance(found, bool) else await found:
+                return
+            await asyncio.sleep(every)

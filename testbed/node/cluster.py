@@ -139,10 +139,6 @@ class NodeCluster(ControlPlane, PodCluster):
         """The digests of the layers that the node has, and of what else of images."""
         return self._parts.containers.blobs()
 
-    def forget_older_images(self, name: str) -> None:
-        """Forget the other images of the same repository."""
-        self._parts.containers.forget_older(name)
-
     def kill_kubelet(self) -> None:
         """SIGKILL kubelet; its pods go on."""
         self._process("kubelet").kill()

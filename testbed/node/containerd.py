@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from testbed.node import system
 from testbed.node.errors import NodeProgramFailed
+from testbed.node.images import REPOSITORY
 from testbed.node.layout import NodeLayout
 from testbed.processes import Command
 from testbed.waiting import holds_within
@@ -18,6 +20,8 @@ _NAMESPACE = "k8s.io"
 # Set by containerd's CRI part on an image once it knows it.
 _KNOWN_LABEL = "io.cri-containerd.image=managed"
 _SOURCE_LABEL = "modelecology.io/source"
+# The CRI part gives each image a second name, its id, which no removal of the first one takes away.
+_ID = "sha256:"
 _KNOWN_SECONDS = 30.0
 _INDEX_FILES = ("manifest.json", "index.json")
 
@@ -83,6 +87,13 @@ def command(layout: NodeLayout) -> Command:
     )
 
 
+class HeldImage(NamedTuple):
+    """What a name stands for: the digest of its manifest, and its labels."""
+
+    digest: str
+    labels: str
+
+
 class Containers:
     """What a running containerd holds."""
 
@@ -100,33 +111,28 @@ class Containers:
     def load(self, tar: Path) -> tuple[str, ...]:
         """Import an image unless this very one is there; its names. Returns when pods can use it.
 
-        Raises NodeProgramFailed.
+        What it makes superfluous is forgotten. Raises NodeProgramFailed.
         """
         source, names = contents(tar)
-        held = self._labels()
         label = f"{_SOURCE_LABEL}={source}"
-        if not all(label in held.get(name, "") for name in names):
+        if not self._have(names, label):
             self._ctr("images", "import", "--no-unpack=false", str(tar))
             for name in names:
                 self._ctr("images", "label", name, label)
-        if not holds_within(lambda: self._knows(names), _KNOWN_SECONDS):
+        if not holds_within(lambda: self._have(names, _KNOWN_LABEL), _KNOWN_SECONDS):
             raise NodeProgramFailed(f"containerd does not show {', '.join(names)} to kubelet. See its log.")
+        forgotten = superfluous(self._images(), names)
+        if forgotten:
+            self._ctr("images", "rm", "--sync", *forgotten)
         return names
 
     def has(self, name: str) -> bool:
         """Whether pods can use an image of this name."""
-        return _KNOWN_LABEL in self._labels().get(name, "")
+        return self._have((name,), _KNOWN_LABEL)
 
     def blobs(self) -> frozenset[str]:
         """The digests of all that is held of images."""
         return frozenset(self._ctr("content", "ls", "--quiet").split())
-
-    def forget_older(self, name: str) -> None:
-        """Forget the other images of the same repository: each may hold gigabytes."""
-        repository = name.rpartition(":")[0]
-        older = [n for n in self._labels() if n != name and n.rpartition(":")[0] == repository]
-        if older:
-            self._ctr("images", "rm", "--sync", *older)
 
     def remove_all(self) -> int:
         """Forget every container, running ones excepted; how many there were."""
@@ -137,16 +143,33 @@ class Containers:
             )
         return len(found)
 
-    def _knows(self, names: tuple[str, ...]) -> bool:
-        held = self._labels()
-        return all(_KNOWN_LABEL in held.get(name, "") for name in names)
+    def _have(self, names: Collection[str], label: str) -> bool:
+        held = self._images()
+        return all(name in held and label in held[name].labels for name in names)
 
-    def _labels(self) -> Mapping[str, str]:
+    def _images(self) -> Mapping[str, HeldImage]:
         rows = (line.split() for line in self._ctr("images", "ls").splitlines()[1:])
-        return {row[0]: row[-1] for row in rows}
+        return {row[0]: HeldImage(row[2], row[-1]) for row in rows}
 
     def _ctr(self, *arguments: str) -> str:
         return system.run("ctr", f"--address={self._socket}", f"--namespace={_NAMESPACE}", *arguments)
+
+
+def superfluous(held: Mapping[str, HeldImage], loaded: Collection[str]) -> tuple[str, ...]:
+    """Name what is held of older trees: each may hold gigabytes, which go with the last of its names.
+
+    That is every other tag of our own repositories of which something was loaded, and the ids of images that
+    have no name besides.
+    """
+    ours = {_repository(name) for name in loaded if name.startswith(f"{REPOSITORY}/")}
+    names = {name for name in held if not name.startswith(_ID)}
+    older = {name for name in names if name not in loaded and _repository(name) in ours}
+    kept = {held[name].digest for name in names - older}
+    return tuple(sorted(name for name in held if name in older or held[name].digest not in kept))
+
+
+def _repository(name: str) -> str:
+    return name.rpartition(":")[0]
 
 
 def contents(tar: Path) -> tuple[str, tuple[str, ...]]:

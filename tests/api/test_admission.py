@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from modelecology.api.decision import GENESIS
-from modelecology.api.population import PopulationSpec
+from modelecology.api.population import ClassifierStatus, MistakenStatus, PopulationSpec, PopulationStatus
 from modelecology.api.specialist import SpecialistSpec
 from modelecology.api.suite import SuiteSpec
 from modelecology.governance.lifecycle import TRANSITIONS, Transition
@@ -100,6 +100,18 @@ def test_every_example_is_accepted(judge: Server) -> None:
                 ]
             },
         ),
+        ("specialist", {"spec.contract.match": [{"example": "When?\nAnd where?"}, {"example": "e" * 256}]}),
+        (
+            "population",
+            {
+                "spec.serving.gateway": {
+                    "records": "file:///live",
+                    "classifier": {"endpoint": "https://embed:8443", "model": "m", "minimumSimilarity": -1},
+                }
+            },
+        ),
+        ("population", {"spec.serving.gateway": {"records": "store:///live"}}),
+        ("population", {"spec.serving.gateway": {"records": "store:///artifacts-of-users/live.1"}}),
         ("decision", {"metadata.name": "desk-000000000001", "spec.sequence": 1, "spec.previous": GENESIS}),
         (
             "decision",
@@ -207,6 +219,16 @@ def test_the_server_adds_nothing_to_what_the_operator_writes(server: Server) -> 
     server.create(good("specialist"))
     status = {"status": {"observedGeneration": 1, "state": "Pending", "ledger": {"cost": "0"}}}
     assert server.patch("Specialist", "dates", status, subresource="status")["status"] == status["status"]
+
+
+def test_a_mistake_about_a_request_of_no_task_is_taken_as_the_operator_writes_it(server: Server) -> None:
+    server.create(good("population"))
+    found = ClassifierStatus(
+        mark="0123456789abcdef", mistaken=(MistakenStatus(taken_for="cron", requests=3),)
+    )
+    status = PopulationStatus(classifier=found).model_dump(mode="json", by_alias=True)
+    answer = server.patch("Population", "desk", {"status": status}, subresource="status")
+    assert PopulationStatus.model_validate(answer["status"]).classifier == found
 
 
 def test_a_decision_is_created_once(server: Server) -> None:

@@ -133,7 +133,28 @@ POPULATION_MODES: dict[str, Values] = {
             },
         },
     },
-    "a gateway before a bucket": {
+    "a gateway and a judge before a bucket": {
+        "store": {
+            "uri": "s3://bucket/desk",
+            "s3": {"endpoint": "https://s3.example:9000", "credentialsSecretRef": {"name": "store"}},
+        },
+        "gateway": {
+            "create": True,
+            "records": {"keep": "prompts", "every": "10s", "spoolMib": 64},
+            "serviceAccountAnnotations": {"example.com/identity": "records"},
+            "judge": {"create": True, "endpoint": "http://judge.models.svc:8000", "model": "wise"},
+        },
+        "mirror": {
+            "env": [{"name": "SSL_CERT_FILE", "value": "/etc/ca/ca.pem"}],
+            "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+            "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/ca"}],
+        },
+    },
+    "a gateway before a bucket, by the pod's identity": {
+        "store": {"uri": "s3://bucket/desk"},
+        "gateway": {"create": True},
+    },
+    "a gateway that keeps its records": {
         "store": {"uri": "s3://bucket/desk"},
         "gateway": {"create": True, "records": {"place": "Pod", "keep": "hashes"}},
     },

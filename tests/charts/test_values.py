@@ -84,11 +84,8 @@ def test_every_value_is_in_the_schema_and_the_schema_knows_no_other(chart: Path)
         (POPULATION, {"gateway": {"fallback": "Silent"}}, "at '/gateway/fallback'"),
         (POPULATION, {"gateway": {"records": {"keep": "all"}}}, "at '/gateway/records/keep'"),
         (POPULATION, {"gateway": {"records": {"folder": "../x"}}}, "at '/gateway/records/folder'"),
-        (
-            POPULATION,
-            {"store": {"uri": "s3://bucket/desk"}, "gateway": {"create": True}},
-            "at '/gateway/records/place'",
-        ),
+        (POPULATION, {"gateway": {"records": {"folder": "artifacts"}}}, "at '/gateway/records/folder'"),
+        (POPULATION, {"gateway": {"records": {"every": "1h"}}}, "at '/gateway/records/every'"),
         (POPULATION, {"specialists": {"dates": {"populationRef": {"name": "a"}}}}, "populationRef"),
     ],
     ids=str,

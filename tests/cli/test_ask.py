@@ -15,7 +15,7 @@ import pytest
 
 from modelecology.api.routing import RouteReason
 from modelecology.cli import main
-from modelecology.cli.ask import Answer, ask, because, render_route
+from modelecology.cli.ask import Answer, answer_record, ask, because, render_route
 from modelecology.cli.port import CliError
 
 HEADERS = {
@@ -86,6 +86,24 @@ def test_the_rule_that_chose_the_task_is_told(gateway: Gateway) -> None:
     )
     del gateway.headers["x-modelecology-rule"]
     assert "; task dates; table" in render_route(ask(gateway.address, "dates", "?"))
+
+
+def test_how_like_an_example_it_is_is_told_where_the_classifier_was_asked(gateway: Gateway) -> None:
+    gateway.headers |= {
+        "x-modelecology-task": "dates",
+        "x-modelecology-rule": "rules[5] Example",
+        "x-modelecology-similarity": "0.812",
+    }
+    found = ask(gateway.address, "desk", "?")
+    assert "; task dates, by rules[5] Example; similarity 0.812; table" in render_route(found)
+    assert answer_record(found)["similarity"] == "0.812"
+    del gateway.headers["x-modelecology-task"], gateway.headers["x-modelecology-rule"]
+    told = {"route": "generalist", "reason": "NothingSimilar", "fallback": "true", "similarity": "0.310"}
+    gateway.headers |= {f"x-modelecology-{name}": value for name, value in told.items()}
+    assert render_route(ask(gateway.address, "desk", "?")).startswith(
+        "generalist, as the fallback: NothingSimilar, no rule matches, and it is like no task's examples; "
+        "similarity 0.310; table"
+    )
 
 
 def test_a_fallback_is_told(gateway: Gateway) -> None:
@@ -164,6 +182,7 @@ def test_the_command_prints_the_answer_and_the_route(
             "fallback": False,
             "task": None,
             "rule": None,
+            "similarity": None,
             "table": "sha256:0123456789ab",
             "requestId": "r-1",
         }

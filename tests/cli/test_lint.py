@@ -258,3 +258,16 @@ def test_rules_that_no_gateway_follows_or_that_are_never_reached_are_noted() -> 
         "Specialist/dates: spec.contract.match[0]: the same rule of Specialist cron, for task cron, goes "
         "before it, so it is never reached."
     ]
+
+
+def test_examples_that_no_classifier_looks_at_are_noted() -> None:
+    rules = {"spec.contract.match": [{"keyword": "date"}, {"example": "which day?"}, {"example": "when?"}]}
+    suite, population, dates = desk(specialist=rules)
+    population = changed(population, {"spec.serving.gateway": {"records": "file:///live"}})
+    assert notes(suite, population, dates) == [
+        "Specialist/dates: spec.contract.match[1].example: Population desk has no classifier, so no example "
+        "counts."
+    ]
+    classifier = {"endpoint": "http://embed:8000", "model": "m", "minimumSimilarity": 0.6}
+    population = changed(population, {"spec.serving.gateway.classifier": classifier})
+    assert notes(suite, population, dates) == []

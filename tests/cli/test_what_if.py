@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelecology.api.population import Population
+from modelecology.api.population import ClassifierStatus, ConfusionStatus, Population
 from modelecology.cli import options
 from modelecology.cli.port import CliError
 from modelecology.cli.weighing import Terms, terms_of
@@ -113,6 +113,19 @@ def test_prices_traffic_and_worth_are_laid_over_the_terms(terms: Terms) -> None:
     assert fates[DATES] == "retirement would be proposed: NegativeValue"
     assert fates[CRON] == "stays"
     assert terms == terms_of(desk(), suite())
+
+
+def test_what_a_classifier_leads_astray_is_charged_as_the_operator_charges_it() -> None:
+    body = desk()
+    row = ConfusionStatus(
+        task="cron", right=95, elsewhere=5, strangers=0, unsaid=0, accuracy=0.9, routed=True, misrouting=0.05
+    )
+    status = body.status.model_copy(
+        update={"classifier": ClassifierStatus(mark="0123456789abcdef", tasks=(row,))}
+    )
+    found = terms_of(body.model_copy(update={"status": status}), suite())
+    assert {t.name: t.misrouting for t in found.tasks} == {"dates": 0.0, "cron": 0.05, "everyday": 0.0}
+    assert weigh(found).value < weigh(terms_of(body, suite())).value
 
 
 def test_a_smaller_capacity_says_who_stays(terms: Terms) -> None:

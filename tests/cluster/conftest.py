@@ -115,6 +115,22 @@ def tiny_desk(tmp_path_factory: pytest.TempPathFactory) -> TinyDesk:
     return make_tiny_desk(tmp_path_factory.mktemp("desk"))
 
 
+def prepared(
+    cluster: NodeCluster,
+    images: Mapping[str, Image],
+    desk: TinyDesk,
+    factory: pytest.TempPathFactory,
+    prefix: str,
+) -> Installation:
+    """Make a namespace, with a store that holds the tiny base and its data; nothing is installed yet."""
+    store = factory.mktemp("store")
+    let_others_in(store)
+    fill(store, tiny_values.files(desk))
+    found = Installation(cluster, cluster.create_restricted_namespace(prefix), store, images)
+    found.prepare()
+    return found
+
+
 @pytest.fixture(scope="session")
 def installed(
     owned_node: NodeCluster,
@@ -123,12 +139,7 @@ def installed(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Installed:
     """The product on the cluster, with no specialist yet."""
-    namespace = owned_node.create_restricted_namespace("ecology")
-    store = tmp_path_factory.mktemp("store")
-    let_others_in(store)
-    fill(store, tiny_values.files(tiny_desk))
-    found = Installation(owned_node, namespace, store, images)
-    found.prepare()
+    found = prepared(owned_node, images, tiny_desk, tmp_path_factory, "ecology")
     found.install_operator({"gateway": {"enabled": True}})
     found.install_population(tiny_values.with_users(tiny_values.population(tiny_desk)))
     found.wait_rolled_out()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from modelecology.api.population import Population
 from modelecology.jobs.kuberay import KubeRayRunner
 from modelecology.jobs.port import JobPhase, JobSpec
 from modelecology.kube.ray_jobs import RayJobs
+from testbed import waiting
 from testbed.errors import KubectlFailed
 from testbed.installation import Image, own_all
 from testbed.node import NodeCluster
@@ -171,16 +172,7 @@ async def world(desk: Desk, request: pytest.FixtureRequest, until: Until) -> Asy
 @pytest.fixture
 def until() -> Until:
     """Wait for a condition, but not for ever: a pod has to start."""
-
-    async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
-        deadline = time.monotonic() + _LIMIT_SECONDS
-        for _ in iter(lambda: time.monotonic() < deadline, False):
-            if await condition():
-                return
-            await asyncio.sleep(0.2)
-        raise TimeoutError(f"the condition did not come true within {_LIMIT_SECONDS} s")
-
-    return wait
+    return partial(waiting.until, seconds=_LIMIT_SECONDS, every=0.2)
 
 
 class TestKubeRay(RunnerContract):

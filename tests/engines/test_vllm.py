@@ -54,6 +54,20 @@ async def test_the_adapter_is_an_engine(serve: Serve) -> None:
     assert isinstance(await serve(says(200, "")), Engine)
 
 
+async def test_an_unload_says_how_long_requests_may_take_beside_its_order(serve: Serve) -> None:
+    asked: list[tuple[str, dict[str, str], object]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append((request.path, dict(request.query), await request.json()))
+        return web.Response()
+
+    engine = await serve(handler)
+    await engine.unload("dates-0123")
+    await engine.unload("dates-0123", 12.5)
+    path, order = "/v1/unload_lora_adapter", {"lora_name": "dates-0123"}
+    assert asked == [(path, {"drain_seconds": "0"}, order), (path, {"drain_seconds": "12.5"}, order)]
+
+
 async def test_a_silent_engine_is_unreachable_after_the_time_limit(serve: Serve) -> None:
     asked = asyncio.Event()
     done = asyncio.Event()

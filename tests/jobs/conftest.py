@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from testbed import waiting
 from testbed.ray import RayCluster
+from tests.jobs.runner_contract import Until
 
 _LIMIT_SECONDS = 90.0
 _POLL_SECONDS = 0.02
-
-Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +25,4 @@ def ray_cluster() -> Iterator[RayCluster]:
 @pytest.fixture
 def until() -> Until:
     """Wait for a condition, but not for ever."""
-
-    async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
-        deadline = time.monotonic() + _LIMIT_SECONDS
-        for _ in iter(lambda: time.monotonic() < deadline, False):
-            if await condition():
-                return
-            await asyncio.sleep(_POLL_SECONDS)
-        raise TimeoutError(f"the condition did not come true within {_LIMIT_SECONDS} s")
-
-    return wait
+    return partial(waiting.until, seconds=_LIMIT_SECONDS, every=_POLL_SECONDS)

@@ -7,7 +7,6 @@ import json
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 from modelecology.jobs.port import (
@@ -16,7 +15,6 @@ from modelecology.jobs.port import (
     JobRunner,
     JobSpec,
     JobStatus,
-    RunnerUnavailable,
 )
 
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
@@ -150,24 +148,6 @@ class RunnerContract:
         await _is_off(world, spec.name, until)
         await world.runner.cancel(spec.name)
         await _is_off(world, spec.name, until)
-
-    async def test_the_name_of_a_cancelled_job_is_free_again(self, world: World, until: Until) -> None:
-        spec = world.spec("hang")
-        await world.runner.submit(spec)
-        await _runs_now(world, spec.name, until)
-        await world.runner.cancel(spec.name)
-        await _is_off(world, spec.name, until)
-        again = replace(world.spec("succeed"), name=spec.name)
-
-        async def taken() -> bool:
-            try:
-                await world.runner.submit(again)
-            except RunnerUnavailable:
-                return False  # it still goes
-            return True
-
-        await until(taken)
-        assert (await _ended(world, spec.name, until)).phase is JobPhase.Succeeded
 
     async def test_cancelling_a_finished_job_leaves_it_as_it_is(self, world: World, until: Until) -> None:
         spec = world.spec("succeed")

@@ -7,18 +7,18 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from modelecology.jobs.port import JobPhase, JobSpec, RunnerRefused, RunnerUnavailable
 from modelecology.jobs.ray_jobs import RayJobsRunner, TokenProvider
+from testbed.family import processes_of
 from testbed.places import REPOSITORY
 from testbed.ray import RayCluster
-from testbed.ray_family import processes_of
+from tests.jobs.runner_contract import Until
 
-Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 Connect = Callable[[str, TokenProvider | None], RayJobsRunner]
 
 _OWNER = """

@@ -93,27 +93,6 @@ async def test_a_submission_that_is_turned_down_adopts_the_job_that_is_there(
     await runner.submit(_SPEC)
 
 
-async def test_the_name_of_a_stopped_job_is_used_again(ray: Ray, runner: RayJobsRunner) -> None:
-    posts = iter([500, 200])
-
-    async def post(_: web.Request) -> web.StreamResponse:
-        return web.json_response({}, status=next(posts))
-
-    ray.answers["POST /api/jobs/"] = post
-    ray.on("GET /api/jobs/train-a", body=_details("STOPPED"))
-    ray.on("DELETE /api/jobs/train-a", body=True)
-    await runner.submit(_SPEC)
-    assert next(posts, None) is None
-
-
-async def test_a_stopped_job_that_cannot_be_deleted_keeps_its_name(ray: Ray, runner: RayJobsRunner) -> None:
-    ray.on("POST /api/jobs/", 500, text="it already exists")
-    ray.on("GET /api/jobs/train-a", body=_details("STOPPED"))
-    ray.on("DELETE /api/jobs/train-a", 500, text="not now")
-    with pytest.raises(RunnerUnavailable, match=r"submit job train-a .*not now"):
-        await runner.submit(_SPEC)
-
-
 async def test_a_submission_that_fails_without_a_job_is_to_be_retried(
     ray: Ray, runner: RayJobsRunner
 ) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from modelecology.kube.ray_jobs import RayJobs
 from testbed.binaries import module_dir
 from testbed.cluster import Cluster
 from testbed.controlplane import ControlPlane
+from testbed.waiting import until
 from tests.jobs.populations import IMAGE, created, population
 
 Body = dict[str, Any]
@@ -83,16 +83,6 @@ async def _client(namespace: str, kubeconfig: Path) -> AsyncIterator[RayJobs]:
         yield client
     finally:
         await client.close()
-
-
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for a condition, but not for ever."""
-    deadline = time.monotonic() + 60.0
-    for _ in iter(lambda: time.monotonic() < deadline, False):
-        if await condition():
-            return
-        await asyncio.sleep(0.1)
-    raise TimeoutError("the condition did not come true within 60 s")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +177,7 @@ async def test_a_kuberay_that_knows_no_tokens_is_refused(
                 await runner.cancel("train-a")
                 return False
 
-            await _until(is_refused)  # the API server takes a moment to work by the changed schema
+            await until(is_refused)  # the API server takes a moment to work by the changed schema
             assert await runner.status("train-a") is None
     finally:
         _install(kuberay, *_crds())
@@ -211,7 +201,7 @@ async def test_the_rights_of_the_role_suffice_and_each_is_needed(kuberay: Cluste
         async def may_list() -> bool:
             return (await client.list(_LABELS))[0] == 200
 
-        await _until(may_list)
+        await until(may_list)
         await runner.submit(_SPEC)
         assert await runner.status("train-a") is not None
         assert (await client.get_cluster("nobody"))[0] == 404
@@ -301,4 +291,4 @@ async def test_the_ray_jobs_of_a_population_go_with_it(kuberay: Cluster, namespa
         async def gone() -> bool:
             return await runner.status("train-a") is None
 
-        await _until(gone)
+        await until(gone)

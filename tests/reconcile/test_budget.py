@@ -91,13 +91,18 @@ async def test_a_window_for_two_trainings_parks_the_third_and_resumes_it_when_th
     assert decision.last.time == moment
 
 
-async def test_a_parked_proposal_is_no_failure_and_writes_nothing_while_it_waits(stage: Stage) -> None:
+async def parked(stage: Stage) -> None:
+    """Spend the budget on a training that fails, and let the proposal of `other` wait for more."""
     await evaluated(stage, cpuHours="0.5")
     await begin(stage, "dates")
     await fail_after(stage, 1440.0)
     await stage.settle(30.0)
     await begin(stage, "other", 0.95)
     assert stage.state("other") == "Pending BudgetSpent"
+
+
+async def test_a_parked_proposal_is_no_failure_and_writes_nothing_while_it_waits(stage: Stage) -> None:
+    await parked(stage)
     degraded = stage.condition("other", of="Degraded")
     assert degraded["status"] == "False"
     before = [w for w in stage.cluster.writes if w.name == "other"]
@@ -107,12 +112,7 @@ async def test_a_parked_proposal_is_no_failure_and_writes_nothing_while_it_waits
 
 
 async def test_a_budget_that_is_raised_lets_a_parked_proposal_go_on_at_once(stage: Stage) -> None:
-    await evaluated(stage, cpuHours="0.5")
-    await begin(stage, "dates")
-    await fail_after(stage, 1440.0)
-    await stage.settle(30.0)
-    await begin(stage, "other", 0.95)
-    assert stage.state("other") == "Pending BudgetSpent"
+    await parked(stage)
     await stage.apply(stage.manifests.population(budget={"window": "24h", "cpuHours": "5"}))
     await stage.settle(1.0, work=False)
     assert await proposed(stage, "other")

@@ -3,76 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
-from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, write_line
 from modelecology.api.routing import RoutingTable
 from modelecology.kube.cluster import DECISION
 
+from .gateway import begun, table
 from .stage import NAMESPACE, Stage
-from .test_routes import desk, table
 
 STEPS = [{"percent": 10, "minimumScored": 20, "minimumDuration": "10m"}, {"percent": 50, "minimumScored": 20}]
 LIVE = {"sample": 0.5, "live": {"minimumScored": 20}}
-HASH = "0" * 64
-
-
-class Gateway:
-    """Writes down what a gateway would: requests by the table, and what users say of the answers."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._number = 0
-        self.folder = stage.directory / "live"
-        self.folder.mkdir()
-
-    def asked(self, ours: Sequence[float], theirs: Sequence[float]) -> None:
-        """Answer requests of `dates` as canary and as who serves; each is scored at once."""
-        (route,) = table(self._stage).routes
-        assert route.canary is not None
-        for mine, other in zip(ours, theirs, strict=True):
-            served = route.live or "generalist"
-            self._write(Answered(served=served, text="a", seconds=0.1), Arm.LIVE, score=other)
-            trial = Answered(served=route.canary.revision, text="a", seconds=0.1)
-            self._write(trial, Arm.CANARY, score=mine)
-
-    def copied(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Answer requests, each with a copy for the shadow; `right` is the label of all."""
-        (route,) = table(self._stage).routes
-        assert route.shadow is not None
-        for served, shadow in pairs:
-            answer = Answered(served=route.live or "generalist", text=served, seconds=0.1)
-            copy = Answered(served=route.shadow.revision, text=shadow, seconds=0.1)
-            self._write(answer, Arm.LIVE, shadow=copy, label="right")
-
-    def _write(self, answer: Answered, arm: Arm, shadow: Answered | None = None, **said: Any) -> None:
-        self._number += 1
-        time, name = self._stage.runtime.now().timestamp() + self._number / 1e4, f"r{self._number}"
-        exchange = Exchange(
-            time=time,
-            request_id=name,
-            population="desk",
-            task="dates",
-            table="sha256:t",
-            arm=arm,
-            prompt_sha256=HASH,
-            answer=answer,
-            shadow=shadow,
-        )
-        with (self.folder / "live-20260301T120000-000001-g.jsonl.part").open("ab") as file:
-            file.write(write_line(exchange) + write_line(Feedback(time=time, request_id=name, **said)))
-
-
-async def begun(stage: Stage, **policy: Any) -> Gateway:
-    """Bring `dates` to where live requests decide."""
-    gateway = Gateway(stage)
-    body = desk(stage, {"records": f"file://{gateway.folder}"}, **policy)
-    dates = stage.manifests.specialist("dates", "dates", 0.6)
-    await stage.apply(stage.manifests.suite(), body, dates)
-    await stage.settle()
-    return gateway
 
 
 async def decisions(stage: Stage) -> list[str]:

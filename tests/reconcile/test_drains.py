@@ -104,6 +104,32 @@ async def test_an_engine_that_refuses_to_say_what_runs_is_looked_at_all_the_same
     assert not await look(engine, START + DRAIN)
 
 
+class Told(EngineDouble):
+    """An engine that notes how many seconds requests under way are given at an unload."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=lambda _path: True)
+        self.given: list[float] = []
+
+    async def unload(self, name: str, drain_seconds: float = 0.0) -> None:
+        """Note it."""
+        self.given.append(drain_seconds)
+        await super().unload(name, drain_seconds)
+
+
+@pytest.mark.parametrize(
+    ("after", "drain", "given"), [(10, UNTIL, 20.0), (30, UNTIL, 0.0), (45, UNTIL, 0.0), (0, {}, 0.0)]
+)
+async def test_an_engine_that_waits_by_itself_is_given_what_is_left_of_the_time_and_no_more(
+    after: int, drain: dict[str, datetime], given: float
+) -> None:
+    engine = Told()
+    await engine.load(NAME, PATH)
+    now = START + after * SECOND
+    await reconcile_engine(engine, EngineView(), {}, OURS, lambda: now, (), drain)
+    assert (engine.given, engine._adapters) == ([given], {})
+
+
 async def test_at_rest_nobody_asks_what_runs() -> None:
     engine = await holding()
     await reconcile_engine(engine, EngineView(), {}, frozenset(), lambda: START, (), UNTIL)

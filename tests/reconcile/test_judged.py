@@ -9,15 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelecology.api.live_records import (
-    Answered,
-    Arm,
-    Exchange,
-    Feedback,
-    LiveRecord,
-    Preference,
-    write_line,
-)
+from modelecology.api.live_records import LiveRecord, Preference
 from modelecology.api.vocabulary import Outcome
 from modelecology.governance.facts import Judged
 from modelecology.governance.judge import check_shadow_gain
@@ -25,10 +17,9 @@ from modelecology.governance.live import check_live_gain
 from modelecology.governance.rules import JudgeRules, LiveShadow
 from modelecology.reconcile.live import of_shadow
 
+from .gateway import begun
 from .stage import Stage
-from .test_canary import HASH, begun
 from .test_live import LIVE, START, TRIED, asked, ledger, said, told, trial
-from .test_routes import table
 
 JUDGE = "wise"
 RULES = LiveShadow(120, 0.0, False, JudgeRules(JUDGE, 0.7, 30, 0.1))
@@ -144,28 +135,6 @@ def test_a_judge_that_is_nearly_always_right_needs_few_labels(tmp_path: Path) ->
     assert "340 of them by the judge wise" in check.message
 
 
-def write(stage: Stage, number: int, value: int, label: str | None = None) -> bytes:
-    """Write down a request whose shadow said `right`, what the judge says of it, and perhaps a label."""
-    (route,) = table(stage).routes
-    assert route.shadow is not None
-    time, name = stage.runtime.now().timestamp() + number / 1e4, f"j{number}"
-    exchange = Exchange(
-        time=time,
-        request_id=name,
-        population="desk",
-        task="dates",
-        table="sha256:t",
-        arm=Arm.LIVE,
-        prompt_sha256=HASH,
-        answer=Answered(served=route.live or "generalist", text="wrong", seconds=0.1),
-        shadow=Answered(served=route.shadow.revision, text="right", seconds=0.1),
-    )
-    records: list[LiveRecord] = [exchange, word(name, value, at=time - START)]
-    if label is not None:
-        records.append(Feedback(time=time, request_id=name, label=label))
-    return b"".join(write_line(record) for record in records)
-
-
 @pytest.mark.parametrize("right", [True, False])
 async def test_a_shadow_goes_live_on_words_of_a_judge_only_while_labels_prove_that_it_is_right(
     stage: Stage, right: bool
@@ -173,9 +142,8 @@ async def test_a_shadow_goes_live_on_words_of_a_judge_only_while_labels_prove_th
     live = {"minimumScored": 80, "judge": {"name": JUDGE}}
     gateway = await begun(stage, shadow={"sample": 0.5, "live": live})
     says = [1 if right or number % 2 else -1 for number in range(40)] + [1] * 60
-    labels = ["right"] * 40 + [None] * 60
-    lines = [write(stage, number, says[number], labels[number]) for number in range(100)]
-    (gateway.folder / "live-20260301T120000-000001-j.jsonl").write_bytes(b"".join(lines))
+    for number, value in enumerate(says):
+        gateway.copied([("wrong", "right")], "right" if number < 40 else None, says={JUDGE: value})
     await stage.pass_time(timedelta(minutes=1))
     if right:
         assert stage.state("dates") == "Live Serving"

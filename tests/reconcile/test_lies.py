@@ -65,8 +65,8 @@ class Watched(EngineDouble):
         await super().load(name, path)
         await self._show(name, path)
 
-    async def unload(self, name: str) -> None:
-        await super().unload(name)
+    async def unload(self, name: str, drain_seconds: float = 0.0) -> None:
+        await super().unload(name, drain_seconds)
         if self.users is not None:
             await self.users.ask()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, LiveRecord, write_line
 from modelecology.api.suite import Task
 from modelecology.reconcile.live import LiveLedger, LiveLedgers, Trial, of_canary, of_shadow
+from modelecology.store import ArtifactStore
+from modelecology.store.double import Fault, FlakyObjects, memory_objects, object_files
 from modelecology.store.live_files import LiveFiles
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -81,7 +84,7 @@ def folder(tmp_path: Path) -> Path:
 def ledger(folder: Path, *records: LiveRecord) -> LiveLedger:
     folder.mkdir(exist_ok=True)
     (folder / "live-20260301T120000-000001-g.jsonl").write_bytes(b"".join(write_line(r) for r in records))
-    found = LiveLedger(LiveFiles(folder))
+    found = LiveLedger(LiveFiles.in_directory(folder))
     found.read()
     return found
 
@@ -245,12 +248,45 @@ def test_a_line_that_cannot_be_read_costs_that_line_only(
 ) -> None:
     path = folder / "live-20260301T120000-000001-g.jsonl"
     path.write_bytes(b"nonsense\n" + write_line(asked("r1", said(LIVE, "a"), said(TRIED, "b"))))
-    found = LiveLedger(LiveFiles(folder))
+    found = LiveLedger(LiveFiles.in_directory(folder))
     found.read()
     assert of_shadow(found, trial()).answered == 1
     assert "a record cannot be read" in caplog.text
 
 
 def test_a_place_has_one_ledger(folder: Path) -> None:
-    ledgers = LiveLedgers()
-    assert ledgers.at(f"file://{folder}") is ledgers.at(f"file://{folder}")
+    ledgers, store = LiveLedgers(), ArtifactStore.open(f"file://{folder}")
+    assert ledgers.at(store, f"file://{folder}") is ledgers.at(store, f"file://{folder}")
+
+
+def test_a_folder_of_the_store_has_one_ledger_a_store_since_who_may_read_one_may_not_read_another(
+    folder: Path,
+) -> None:
+    ledgers, store = LiveLedgers(), ArtifactStore.open(f"file://{folder}")
+    assert ledgers.at(store, "store:///live") is ledgers.at(store, "store:///live")
+    assert ledgers.at(ArtifactStore.open(f"file://{folder}"), "store:///live") is not ledgers.at(
+        store, "store:///live"
+    )
+
+
+def test_what_is_known_is_told_while_a_bucket_takes_long(folder: Path) -> None:
+    asked_for, answered = threading.Event(), threading.Event()
+
+    def slow(kind: str, _path: str) -> Fault:
+        if kind == "get":
+            asked_for.set()
+            assert answered.wait(30)
+        return Fault.NONE
+
+    objects = memory_objects()
+    files = object_files(FlakyObjects(objects, slow), folder)
+    line = write_line(asked("r1", said(LIVE, "a"), said(TRIED, "b")))
+    objects.put("live/live-20260301T120000-000001-g.jsonl", line)
+    found = LiveLedger(LiveFiles(files, "live"))
+    reader = threading.Thread(target=found.read)
+    reader.start()
+    assert asked_for.wait(30)
+    assert (found.exchanges("dates", 0.0), found.has_read) == ((), False)
+    answered.set()
+    reader.join()
+    assert [e.request_id for e in found.exchanges("dates", 0.0)] == ["r1"]

@@ -2,85 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from modelecology.api.live_records import (
-    Answered,
-    Arm,
-    Exchange,
-    Feedback,
-    LiveRecord,
-    Usage,
-    Used,
-    write_line,
-)
+from modelecology.api.live_records import Used
 from modelecology.kube.cluster import DECISION, POPULATION
 
+from .gateway import Gateway, begun, table
 from .stage import NAMESPACE, Stage
-from .test_routes import desk, table
 
-HASH = "0" * 64
-MINUTE = 60.0
 PROPOSED = "RetirementProposed"
-
-
-class Gateway:
-    """Writes down what a gateway would: its counts, and what users say of the sampled answers."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._number = 0
-        self.folder: Path = stage.directory / "live"
-        self.folder.mkdir()
-
-    async def count(self, hours: int, *used: Used) -> None:
-        """Let hours pass, minute by minute; each hour begins with these requests."""
-        for _ in range(hours):
-            begun = self._stage.runtime.now().timestamp()
-            for minute in range(60):
-                since = begun + minute * MINUTE
-                self._write(
-                    Usage(
-                        since=since, time=since + MINUTE, population="desk", used=used if minute == 0 else ()
-                    )
-                )
-            await self._stage.pass_time(timedelta(hours=1))
-
-    def answered(self, scores: Sequence[float]) -> None:
-        """Answer requests of `dates` by its live revision; each is scored at once."""
-        (route,) = table(self._stage).routes
-        assert route.live is not None
-        for score in scores:
-            self._number += 1
-            time, name = self._stage.runtime.now().timestamp() + self._number / 1e4, f"r{self._number}"
-            answer = Answered(served=route.live, text="a", seconds=0.1)
-            exchange = Exchange(
-                time=time,
-                request_id=name,
-                population="desk",
-                task="dates",
-                table="sha256:t",
-                arm=Arm.LIVE,
-                prompt_sha256=HASH,
-                answer=answer,
-            )
-            self._write(exchange, Feedback(time=time, request_id=name, score=score))
-
-    def _write(self, *records: LiveRecord) -> None:
-        with (self.folder / "live-20260301T120000-000001-g.jsonl.part").open("ab") as file:
-            file.write(b"".join(write_line(record) for record in records))
 
 
 async def live(stage: Stage, gateway: dict[str, Any] | None = None, **policy: Any) -> tuple[Gateway, str]:
     """Bring `dates` live behind a gateway that writes records; gives its served name."""
-    found = Gateway(stage)
-    body = desk(stage, {"records": f"file://{found.folder}", **(gateway or {})}, **policy)
-    await stage.apply(stage.manifests.suite(), body, stage.manifests.specialist("dates", "dates", 0.6))
-    await stage.settle()
+    found = await begun(stage, gateway, **policy)
     assert stage.state("dates") == "Live Serving"
     return found, stage.status("dates")["live"]["servedName"]
 

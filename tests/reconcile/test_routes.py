@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelecology.api.routing import RouteReason, RoutingTable, read_table
+from modelecology.api.routing import RouteReason
 from modelecology.api.vocabulary import QUARANTINE_ANNOTATION
 from modelecology.engines.port import EngineUnreachable
 from modelecology.kube.cluster import POPULATION, SPECIALIST
@@ -20,24 +20,8 @@ from modelecology.reconcile.routes import tend_routes
 from modelecology.serving.gateway.plan import Facts, plan
 from modelecology.serving.gateway.route import Route, route
 
-from .stage import NAMESPACE, Stage
-
-NAME = "desk-routes"
-Object = dict[str, Any]
-
-
-def desk(stage: Stage, gateway: Object | None = None, **policy: Any) -> Object:
-    """The population with a gateway."""
-    body: Object = stage.manifests.population(**policy)
-    body["spec"]["serving"]["gateway"] = gateway or {}
-    return body
-
-
-def table(stage: Stage) -> RoutingTable:
-    """Read the table as a gateway does."""
-    found = stage.cluster.get(CONFIG_MAP, NAMESPACE, NAME)
-    assert found is not None
-    return read_table(found["data"]["table.json"])
+from .gateway import TABLE, desk, matching, table
+from .stage import NAMESPACE, Object, Stage
 
 
 def written(stage: Stage) -> list[str]:
@@ -88,7 +72,7 @@ async def test_what_a_decision_made_live_and_engines_proved_is_in_the_table(stag
         "desk",
         population["metadata"]["uid"],
     )
-    body = stage.get(NAME, CONFIG_MAP)
+    body = stage.get(TABLE, CONFIG_MAP)
     (owner,) = body["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("Population", "desk", found.uid)
     assert body["metadata"]["labels"] == {"modelecology.io/population": "desk"}
@@ -186,18 +170,18 @@ async def test_a_shadow_gets_the_share_that_the_policy_says(stage: Stage) -> Non
 
 async def test_one_that_was_deleted_is_written_again_in_a_minute(stage: Stage) -> None:
     name = await served(stage)
-    stage.cluster.delete(CONFIG_MAP, NAMESPACE, NAME)
+    stage.cluster.delete(CONFIG_MAP, NAMESPACE, TABLE)
     await stage.pass_time(timedelta(seconds=61))
     assert table(stage).routes[0].live == name
 
 
 async def test_a_config_map_of_somebody_else_is_left_alone(stage: Stage) -> None:
-    theirs = {"metadata": {"name": NAME}, "data": {"table.json": "{}"}}
+    theirs = {"metadata": {"name": TABLE}, "data": {"table.json": "{}"}}
     await stage.cluster.create_config_map(NAMESPACE, theirs)
     await served(stage)
     assert written(stage) == ["create"]
-    assert stage.get(NAME, CONFIG_MAP)["data"] == {"table.json": "{}"}
-    stage.cluster.delete(CONFIG_MAP, NAMESPACE, NAME)
+    assert stage.get(TABLE, CONFIG_MAP)["data"] == {"table.json": "{}"}
+    stage.cluster.delete(CONFIG_MAP, NAMESPACE, TABLE)
     await stage.pass_time(timedelta(minutes=2))
     assert table(stage).routes[0].live is not None
 
@@ -229,8 +213,8 @@ async def test_it_goes_with_its_population(stage: Stage) -> None:
     await stage.settle(60.0)
     stage.cluster.delete(POPULATION, NAMESPACE, "desk")
     await stage.settle(60.0)
-    assert stage.cluster.get(CONFIG_MAP, NAMESPACE, NAME) is None
-    assert Write("delete", "ConfigMap", NAME) not in stage.cluster.writes
+    assert stage.cluster.get(CONFIG_MAP, NAMESPACE, TABLE) is None
+    assert Write("delete", "ConfigMap", TABLE) not in stage.cluster.writes
 
 
 MATCH: list[Object] = [
@@ -239,13 +223,6 @@ MATCH: list[Object] = [
     {"metadata": {"key": "kind", "value": "calendar"}},
     {"header": {"name": "X-Kind", "value": "calendar"}},
 ]
-
-
-def matching(stage: Stage, name: str, task: str, *rules: Object) -> Object:
-    """A specialist whose contract says which requests are of its task."""
-    body: Object = stage.manifests.specialist(name, task, 0.6)
-    body["spec"]["contract"]["match"] = list(rules)
-    return body
 
 
 def asked(stage: Stage, text: str = "", **headers: str) -> Route:

@@ -17,6 +17,7 @@ from modelecology.serving.engine.generalist import Generalist
 from modelecology.serving.engine.options import EngineOptions
 from modelecology.serving.engine.service import EngineService
 from modelecology.serving.tracing import NO_TRACING, Tracing
+from testbed.waiting import until
 from tests.engines.tiny_base import make_adapter, make_base
 
 StartEngine = Callable[..., Awaitable[aiohttp.ClientSession]]
@@ -59,15 +60,6 @@ def options(tiny_root: Path) -> EngineOptions:
         token=None,
         drain_seconds=30.0,
     )
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Return once a condition holds; fail after a minute."""
-    async with asyncio.timeout(60.0):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(0.005)
 
 
 async def healthy(client: aiohttp.ClientSession) -> None:

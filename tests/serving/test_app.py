@@ -5,11 +5,13 @@ import io
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.serving.conftest import StartEngine, healthy, until
+from testbed.waiting import until
+from tests.serving.conftest import StartEngine, healthy
 
 # peft's own use of transformers.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -27,9 +29,9 @@ async def post(client: aiohttp.ClientSession, path: str, body: object) -> tuple[
         return answer.status, await answer.text()
 
 
-async def ask(client: aiohttp.ClientSession, **changes: object) -> tuple[int, dict[str, object]]:
+async def ask(client: aiohttp.ClientSession, **changes: object) -> tuple[int, dict[str, Any]]:
     async with client.post("/v1/chat/completions", json={**HELLO, **changes}) as answer:
-        body: dict[str, object] = await answer.json()
+        body: dict[str, Any] = await answer.json()
         return answer.status, body
 
 
@@ -108,7 +110,10 @@ async def test_the_parts_of_a_message_are_one_text(start_engine: StartEngine) ->
 
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
-    "streaming": ({"stream": True}, "stream: true is not served"),
+    "options of a stream without one": (
+        {"stream_options": {"include_usage": True}},
+        "stream_options belongs to stream: true",
+    ),
     "several answers": ({"n": 2}, "n: "),
     "a field that is not known": ({"guided_json": {}}, "guided_json: "),
     "tools": ({"tools": []}, "tools: "),
@@ -152,7 +157,7 @@ async def test_an_unknown_model_is_404_and_is_no_label_of_a_metric(start_engine:
 
 async def test_an_unknown_route_is_404_in_the_same_body(start_engine: StartEngine) -> None:
     client = await start_engine()
-    status, text = await post(client, "/v1/embeddings", {})
+    status, text = await post(client, "/v1/images", {})
     assert status == 404
     assert text.startswith('{"error":')
 
@@ -211,7 +216,10 @@ async def test_many_requests_for_all_models_share_batches_and_answer_as_alone(
     assert rows / passes > 1.5
 
 
-async def test_an_unload_lets_a_request_under_way_end(start_engine: StartEngine, tiny_root: Path) -> None:
+@pytest.mark.parametrize(("more", "ended"), [("", False), ("?drain_seconds=0", True)])
+async def test_an_unload_lets_requests_under_way_end_for_as_long_as_it_says(
+    start_engine: StartEngine, tiny_root: Path, more: str, ended: bool
+) -> None:
     client = await start_engine()
     await load(client, "one", tiny_root / "one")
     # The tiny adapter might end early, so several long requests are asked at once.
@@ -224,11 +232,22 @@ async def test_an_unload_lets_a_request_under_way_end(start_engine: StartEngine,
         return (await scrape(client))["modelecology_engine_running"] > 0
 
     await until(running)
-    status, _ = await post(client, "/v1/unload_lora_adapter", {"lora_name": "one"})
+    status, _ = await post(client, f"/v1/unload_lora_adapter{more}", {"lora_name": "one"})
     assert status == 200
     assert all(task.done() for task in asking)
-    assert [(await task)[0] for task in asking] == [200] * 6
+    statuses = [(await task)[0] for task in asking]
+    assert (503 in statuses) is ended
+    assert set(statuses) <= {200, 503}
     assert (await scrape(client))["modelecology_engine_adapters"] == 0
+
+
+@pytest.mark.parametrize("seconds", ["-1", "soon", "inf"])
+async def test_an_unload_with_a_time_that_is_none_is_refused(start_engine: StartEngine, seconds: str) -> None:
+    client = await start_engine()
+    path = f"/v1/unload_lora_adapter?drain_seconds={seconds}"
+    status, text = await post(client, path, {"lora_name": "one"})
+    assert status == 400
+    assert "drain_seconds" in text
 
 
 async def test_a_client_that_hangs_up_frees_its_place(start_engine: StartEngine) -> None:

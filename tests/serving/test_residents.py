@@ -129,17 +129,36 @@ async def test_an_unload_waits_for_requests_under_way_and_takes_no_new_ones(shel
     assert shelf.held == {}
 
 
-async def test_requests_that_outlast_the_drain_are_ended_with_503(shelf: Shelf, path: str) -> None:
-    served = residents(drain_seconds=0.01)
+@pytest.mark.parametrize(("own", "told"), [(0.01, None), (30.0, 0.0), (0.01, 30.0)])
+async def test_requests_that_outlast_the_shorter_drain_are_ended_with_503(
+    shelf: Shelf, path: str, own: float, told: float | None
+) -> None:
+    served = residents(drain_seconds=own)
     await served.load("dates", path, shelf, at_once)
     answer: Future[Completion] = Future()
     with served.use("dates") as use:
         use.futures.append(answer)
-        unloading = asyncio.create_task(served.unload("dates", shelf, at_once))
+        unloading = asyncio.create_task(served.unload("dates", shelf, at_once, told))
         with pytest.raises(Refusal, match="is being unloaded") as caught:
             await asyncio.wrap_future(answer)
         assert caught.value.status == 503
         assert shelf.held != {}
+    await unloading
+    assert shelf.held == {}
+
+
+async def test_a_request_that_was_still_being_read_when_its_time_was_over_is_ended_too(
+    shelf: Shelf, path: str
+) -> None:
+    served = residents()
+    await served.load("dates", path, shelf, at_once)
+    answer: Future[Completion] = Future()
+    with served.use("dates") as use:
+        unloading = asyncio.create_task(served.unload("dates", shelf, at_once, 0.0))
+        await asyncio.sleep(0)
+        use.futures.append(answer)
+        with pytest.raises(Refusal, match="is being unloaded"):
+            await asyncio.wrap_future(answer)
     await unloading
     assert shelf.held == {}
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
+from dataclasses import replace
 
 import pytest
 import torch
@@ -160,3 +161,29 @@ def _refuses(worker: Worker) -> bool:
     except Refusal as refusal:
         return refusal.status == 503
     return False
+
+
+def test_pieces_are_told_as_they_are_written_and_are_the_answer(worker: Worker, mind: Mind) -> None:
+    pieces: list[str] = []
+    answer = done(worker.submit(prompt(limit=4), pieces.append))[0]
+    assert pieces == ["1", " 1", " 1", " 1"]
+    assert "".join(pieces) == answer.text
+
+
+def test_a_piece_that_may_begin_a_stop_is_held_back_until_it_does_not(worker: Worker, mind: Mind) -> None:
+    pieces: list[str] = []
+    stopping = replace(prompt(limit=4), stops=(" 1 2",))
+    assert done(worker.submit(stopping, pieces.append))[0].text == "1 1 1 1"
+    assert pieces == ["1", " 1", " 1 1"]
+    pieces.clear()
+    stopping = replace(prompt(limit=4), stops=("1 1",))
+    assert done(worker.submit(stopping, pieces.append))[0].text == "".join(pieces) == ""
+
+
+def test_a_part_of_a_character_is_held_back(worker: Worker, mind: Mind) -> None:
+    texts = {1: "\N{REPLACEMENT CHARACTER}", 2: "\N{SNOWMAN}", 3: "\N{SNOWMAN}\N{REPLACEMENT CHARACTER}"}
+    mind.decode = lambda tokens: texts[len(tokens)]  # type: ignore[method-assign]
+    pieces: list[str] = []
+    answer = done(worker.submit(prompt(limit=3), pieces.append))[0]
+    assert pieces == ["\N{SNOWMAN}", "\N{REPLACEMENT CHARACTER}"]
+    assert answer.text == texts[3]

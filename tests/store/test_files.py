@@ -77,6 +77,21 @@ def test_a_listing_knows_every_file_below_and_nothing_beside(files: Files) -> No
     assert dict(files.scan("nowhere")) == {}
 
 
+def test_a_listing_begins_after_a_name(files: Files) -> None:
+    for name in ("a", "b", "c", "cd"):
+        files.replace(f"d/{name}", b"x")
+    assert sorted(name for name, _entry in files.scan("d", "b")) == ["c", "cd", "first"]
+    assert sorted(name for name, _entry in files.scan("d", "bb")) == ["c", "cd", "first"]
+    assert dict(files.scan("d", "g")) == {}
+
+
+def test_a_file_is_read_from_where_it_is_asked_for(files: Files) -> None:
+    files.replace("d/long", b"0123456789")
+    assert b"".join(files.download("d/long", 4) or ()) == b"456789"
+    assert b"".join(files.download("d/long", 9) or ()) == b"9"
+    assert files.download("d/never", 4) is None
+
+
 def test_a_directory_is_removed_with_all_below_and_nothing_beside(files: Files) -> None:
     files.replace("d/sub/deep", b"deep")
     files.replace("d-beside/x", b"x")

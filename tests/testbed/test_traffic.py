@@ -118,7 +118,7 @@ def test_users_ask_with_the_token_and_say_later_what_was_right(gateway: str) -> 
         traffic.set_pace(Pace())
     (line,) = traffic.book.lines()
     assert (line.route, line.reason) == ("dates-1", "Live")
-    assert line.right == line.count // 2
+    assert abs(2 * line.right - line.count) <= 1  # of an odd number, either question was asked once more
     assert {said["token"] for said in _Gateway.said} == {"Bearer secret"}
     asked = [said for said in _Gateway.said if said["path"] == "/v1/chat/completions"]
     labels = [said for said in _Gateway.said if said["path"] == "/v1/feedback"]

@@ -56,8 +56,8 @@ app.kubernetes.io/component: judge
 {{/* Directory of the gateway's records; empty where it keeps none. */}}
 {{- define "population.recordsPath" -}}
 {{- with .Values.gateway.records }}
-{{- if eq .place "Store" }}{{ printf "%s/%s" (include "population.storePath" $) .folder }}
-{{- else if eq .place "Pod" }}/var/lib/modelecology/records
+{{- if and (eq .place "Store") (include "population.storePath" $) }}{{ printf "%s/%s" (include "population.storePath" $) .folder }}
+{{- else if ne .place "None" }}/var/lib/modelecology/records
 {{- end }}
 {{- end }}
 {{- end }}

@@ -17,6 +17,8 @@ OPEN_SUFFIX = ".part"
 RequestId = Annotated[str, Field(pattern=r"^[-_a-zA-Z0-9]{1,64}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 JudgeName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
+Mark = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", max_length=16)]
+"""What a classifier's answers rest on, by its digest: endpoint, model, minimum similarity and examples."""
 
 
 class Arm(StrEnum):
@@ -96,6 +98,22 @@ class Used(Model):
     )
     requests: int = Field(ge=1, description="How many.")
     tokens: int = Field(ge=0, description="Tokens of requests and answers, where the engine counts.")
+    classified: int = Field(default=0, ge=0, description="How many of them the classifier sent there.")
+
+
+class Checked(Model):
+    """Requests whose task is known, and what the classifier says of them: it did not route them."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    classifier: Mark = Field(description="The classifier.")
+    task: Label | None = Field(
+        default=None, description="The task that it is; absent where it is for no specialist."
+    )
+    said: Label | None = Field(
+        default=None, description="The task that the classifier says; absent where it says none."
+    )
+    requests: int = Field(ge=1, description="How many.")
 
 
 class Usage(Model):
@@ -108,6 +126,7 @@ class Usage(Model):
     time: float = Field(ge=0, description="Until when.")
     population: Label = Field(description="The population.")
     used: tuple[Used, ...] = Field(default=(), description="By task and by who answered.")
+    checked: tuple[Checked, ...] = Field(default=(), description="What the classifier said of known tasks.")
 
 
 class Preference(_Record):

@@ -55,9 +55,10 @@ class Match(Model):
     model_config = ConfigDict(
         json_schema_extra=validated(
             cel(
-                "[has(self.header), has(self.metadata), has(self.keyword), has(self.regex)]"
-                ".filter(x, x).size() == 1",
-                "a rule takes exactly one of header, metadata, keyword and regex; write a rule for each",
+                "[has(self.header), has(self.metadata), has(self.keyword), has(self.regex), "
+                "has(self.example)].filter(x, x).size() == 1",
+                "a rule takes exactly one of header, metadata, keyword, regex and example; write a rule for "
+                "each",
             )
         )
     )
@@ -70,6 +71,11 @@ class Match(Model):
     regex: Pattern | None = Field(
         default=None,
         description="A pattern in the syntax of RE2, found anywhere in the last user message or the prompt.",
+    )
+    example: Wanted | None = Field(
+        default=None,
+        description="A request as users write it. One that means much the same is of this task, where no "
+        "other rule of any Specialist matches. Needs the Population's serving.gateway.classifier.",
     )
 
 

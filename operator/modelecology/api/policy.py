@@ -88,7 +88,8 @@ class Viability(Model):
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of a specialist's requests that go astray: the generalist answers them.",
+        description="Share of a specialist's requests that go astray: the generalist answers them. What is "
+        "measured of a classifier (serving.gateway.classifier) takes its place where it is more.",
     )
     reevaluate_every: Duration | None = Field(
         default=None,

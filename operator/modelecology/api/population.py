@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from .jobs import Jobs
 from .ledger import Ledger, Tip, Totals
+from .live_records import Mark
 from .log_policy import LogPolicy
 from .meta import (
     CONDITIONS,
@@ -167,6 +168,45 @@ class TrafficStatus(StatusModel):
     )
 
 
+class ConfusionStatus(StatusModel):
+    """How right the classifier is about one task, on requests whose task is known."""
+
+    task: Label = Field(description="The task.")
+    right: int = Field(ge=0, description="Requests of the task that it takes for it.")
+    elsewhere: int = Field(ge=0, description="Requests of the task that it takes for another.")
+    strangers: int = Field(ge=0, description="Requests that are not of the task, and that it takes for it.")
+    unsaid: int = Field(ge=0, description="Requests of the task of which it says nothing: they fall back.")
+    accuracy: float = Field(
+        ge=0,
+        le=1,
+        description="Lower bound of the right ones' share, without those of which it says nothing.",
+    )
+    routed: bool = Field(description="Whether it sends requests to the task.")
+    misrouting: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the task's requests that is charged as gone astray."
+    )
+
+
+class MistakenStatus(StatusModel):
+    """One mistake that the classifier makes."""
+
+    task: Label | None = Field(default=None, description="The task; absent where it is for no specialist.")
+    taken_for: Label = Field(description="The task that it is taken for.")
+    requests: int = Field(ge=1, description="How often.")
+
+
+class ClassifierStatus(StatusModel):
+    """What was measured of the classifier as it is now: with another model or example it begins anew."""
+
+    mark: Mark = Field(description="The classifier with its examples.")
+    tasks: Annotated[tuple[ConfusionStatus, ...], Field(max_length=32)] = Field(
+        default=(), description="By task that has examples."
+    )
+    mistaken: Annotated[tuple[MistakenStatus, ...], Field(max_length=16)] = Field(
+        default=(), description="The most frequent mistakes."
+    )
+
+
 class PopulationStatus(StatusModel):
     """What the operator has seen of a population."""
 
@@ -191,6 +231,9 @@ class PopulationStatus(StatusModel):
     suite_life: SuiteLifeStatus | None = Field(default=None, description="The suite's budget of looks.")
     traffic: TrafficStatus | None = Field(
         default=None, description="Measured traffic; absent while the declared one counts."
+    )
+    classifier: ClassifierStatus | None = Field(
+        default=None, description="How right the classifier is; absent where there is none."
     )
     endpoints: Annotated[tuple[EndpointStatus, ...], Field(max_length=16)] = Field(
         default=(), description="The engines."

@@ -116,6 +116,11 @@ class Reason(StrEnum):
         "MatchPatternUnusable",
         "Gateways cannot use a regex of contract.match, so it routes nothing. Mend the one that is named.",
     )
+    CLASSIFIER_MISSING = (
+        "ClassifierMissing",
+        "Examples of contract.match route nothing without a classifier. Set serving.gateway.classifier of "
+        "the Population, or take them out.",
+    )
     RANK_ABOVE_CAPACITY = "RankAboveCapacity", "Lower lora.rank, or raise serving.capacity.maxRank."
     BASELINE_RUNNING = "BaselineRunning", "The generalist is being evaluated on the suite."
     QUEUED = "Queued", "Other jobs of the population run first (spec.jobs.parallelism)."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -54,6 +55,9 @@ class RouteReason(StrEnum):
     PINNED = "Pinned"
     GENERALIST_ASKED = "GeneralistAsked"
     NO_RULE_MATCHED = "NoRuleMatched"
+    NOTHING_SIMILAR = "NothingSimilar"
+    CLASSIFIER_UNPROVEN = "ClassifierUnproven"
+    CLASSIFIER_AWAY = "ClassifierAway"
     UNKNOWN_MODEL = "UnknownModel"
     NO_LIVE_REVISION = "NoLiveRevision"
     QUARANTINED = "Quarantined"
@@ -104,7 +108,8 @@ class MatchRule(Model):
     )
     value: Wanted = Field(
         description="Header, Metadata: the whole value. Keyword: a word or phrase, in any case. Regex: a "
-        "pattern in the syntax of RE2, found anywhere."
+        "pattern in the syntax of RE2, found anywhere. Example: a request that means much the same; the "
+        "classifier holds all of them beside what no other rule matches."
     )
 
     @model_validator(mode="after")
@@ -115,6 +120,22 @@ class MatchRule(Model):
         if fault is not None:
             raise ValueError(f"value is no pattern of RE2's syntax: {fault}")
         return self
+
+
+class ClassifierRoute(Model):
+    """Who says which example a request is most like, and for which tasks its word routes."""
+
+    endpoint: Endpoint = Field(description="Where it answers, by OpenAI's API for embeddings.")
+    model: BaseName = Field(description="The model that is asked.")
+    minimum_similarity: float = Field(
+        ge=-1, le=1, description="Cosine below which a request is like no example."
+    )
+    sample: float = Field(
+        gt=0, le=1, description="Share of the requests of known tasks by which it is checked."
+    )
+    tasks: Annotated[tuple[Label, ...], Field(max_length=256)] = Field(
+        default=(), description="The tasks of which it is proven to be right: it sends requests to no other."
+    )
 
 
 class RoutingTable(Model):
@@ -148,6 +169,9 @@ class RoutingTable(Model):
     rules: Annotated[tuple[MatchRule, ...], Field(max_length=256)] = Field(
         default=(), description="In order; for requests that name the population."
     )
+    classifier: ClassifierRoute | None = Field(
+        default=None, description="What rules by Example are asked of; they need it."
+    )
     recorded: float | None = Field(
         default=None, gt=0, le=1, description="Share of live revisions' answers that are written down."
     )
@@ -163,6 +187,8 @@ class RoutingTable(Model):
         names = [route.specialist for route in self.routes if route.specialist is not None]
         if len(set(names)) < len(names):
             raise ValueError("routes names a specialist twice; keep one route for each")
+        if self.classifier is None and any(rule.by is MatchBy.EXAMPLE for rule in self.rules):
+            raise ValueError("rules by Example need a classifier; give it, or leave them out")
         return self
 
     def canonical(self) -> bytes:
@@ -186,6 +212,16 @@ def read_table(text: str | bytes) -> RoutingTable:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise TableUnreadable(f"{field or 'the table'}: {first['msg']}") from error
+
+
+def classifier_mark(classifier: ClassifierRoute, rules: Iterable[MatchRule]) -> str:
+    """Name what a classifier's answers rest on, 16 hex digits: endpoint, model, minimum and all examples.
+
+    What was measured of it counts as long as this is the same.
+    """
+    examples = sorted({(rule.task, rule.value) for rule in rules if rule.by is MatchBy.EXAMPLE})
+    plain = [classifier.endpoint, classifier.model, classifier.minimum_similarity, examples]
+    return hashlib.sha256(json.dumps(plain, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def routes_name(population: str) -> str:

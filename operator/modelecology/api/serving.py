@@ -30,6 +30,44 @@ class Capacity(Model):
         return None if self.memory is None else bytes_of(self.memory)
 
 
+class Classifier(Model):
+    """A model of embeddings: what no other rule matches goes to the task of the example it is most like.
+
+    It is checked on requests whose task is known, and routes to a task once it is proven to be right there.
+    """
+
+    endpoint: Endpoint = Field(
+        description="Where it answers, by OpenAI's API for embeddings. Its token is a file of the gateways, "
+        "--classifier-token-file."
+    )
+    model: BaseName = Field(
+        description="The model that is asked. Another model under the same name is measured as the old one; "
+        "give it another name."
+    )
+    minimum_similarity: float = Field(
+        ge=-1,
+        le=1,
+        description="Cosine of request and example below which a request is like none of them: it falls "
+        "back. Models differ; the gateways' metric check_similarity shows what is usual.",
+    )
+    minimum_accuracy: float = Field(
+        default=0.9,
+        gt=0.5,
+        lt=1,
+        description="Share of right answers that must be proven, of all that are about a task: its own "
+        "requests and those of others that are taken for it. Below it, nothing is sent there.",
+    )
+    minimum_checked: int = Field(
+        default=100, ge=10, le=1_000_000, description="Answers about a task that must be checked, at least."
+    )
+    sample: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of the requests whose task is known by which it is checked, off the users' way.",
+    )
+
+
 class Gateway(Model):
     """What the gateways of the population are told, beside the routes that the log gives."""
 
@@ -39,7 +77,13 @@ class Gateway(Model):
                 "!has(self.sample) || has(self.records)",
                 "gateway.sample is of what gateways write down; give records, or leave sample out",
                 ".sample",
-            )
+            ),
+            cel(
+                "!has(self.classifier) || has(self.records)",
+                "gateway.classifier routes by what gateways write down of it; give records, or leave "
+                "classifier out",
+                ".classifier",
+            ),
         )
     )
 
@@ -55,10 +99,26 @@ class Gateway(Model):
         description="What becomes of requests that run on a revision when it is quarantined: Finish lets "
         "them end, Cancel cuts them off.",
     )
-    records: Annotated[str, Field(pattern=r"^file:///[^?#]+$", max_length=1024)] | None = Field(
+    records: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^(file:///[^?#]+|store:///[a-zA-Z0-9][-._a-zA-Z0-9]*(/[a-zA-Z0-9][-._a-zA-Z0-9]*)*)$",
+                max_length=1024,
+                json_schema_extra=validated(
+                    cel(
+                        "!self.matches('^store:///(artifacts|inputs|log|progress|store[.]json)(/|$)')",
+                        "is a place of the store's own; take another, such as store:///live",
+                    )
+                ),
+            ),
+        ]
+        | None
+    ) = Field(
         default=None,
-        description="Where the gateways write their records and the operator reads them: their "
-        "--records-dir, as the operator sees it, such as file:///var/lib/modelecology/live.",
+        description="Where the operator reads what the gateways write down: their --records-dir as it sees "
+        "it, such as file:///var/lib/modelecology/live, or a folder of the store, such as store:///live, "
+        "which `modelecology.store ship` brings it to where the store is a bucket.",
     )
     sample: float | None = Field(
         default=None,
@@ -67,6 +127,11 @@ class Gateway(Model):
         description="Share of live specialists' answers that the gateways write down, so that what is said "
         "of them later tells whether they still are as good as they were evaluated; none if absent. Needs "
         "records.",
+    )
+    classifier: Classifier | None = Field(
+        default=None,
+        description="Says which contract's match.example a request is most like, where no other rule "
+        "matches; no example counts if absent. Needs records.",
     )
 
 

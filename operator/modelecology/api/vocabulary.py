@@ -93,12 +93,13 @@ class OnInconclusive(StrEnum):
 
 
 class MatchBy(StrEnum):
-    """What a rule of routing looks at. Keyword and Regex look at the last user message or the prompt."""
+    """What a rule of routing looks at. All but Header and Metadata: the last user message or the prompt."""
 
     HEADER = "Header"
     METADATA = "Metadata"
     KEYWORD = "Keyword"
     REGEX = "Regex"
+    EXAMPLE = "Example"
 
 
 class Target(StrEnum):

@@ -22,6 +22,9 @@ _WHY: Mapping[str, str] = {
     RouteReason.PINNED: "the very revision that was asked for",
     RouteReason.GENERALIST_ASKED: "the generalist was asked for",
     RouteReason.NO_RULE_MATCHED: "no rule says which task it is of",
+    RouteReason.NOTHING_SIMILAR: "no rule matches, and it is like no task's examples",
+    RouteReason.CLASSIFIER_UNPROVEN: "no rule matches, and the classifier is not proven to be right",
+    RouteReason.CLASSIFIER_AWAY: "no rule matches, and the classifier did not answer in time",
     RouteReason.UNKNOWN_MODEL: "the gateway knows no model of this name",
     RouteReason.NO_LIVE_REVISION: "the task has no live revision",
     RouteReason.QUARANTINED: "the revision is quarantined",
@@ -58,7 +61,8 @@ class _Refused(_Edge):
 class Answer:
     """An answer, and what the gateway says of it; `table` is the beginning of its digest.
 
-    `rule` is the place in the table of the rule that chose the task, where the population was asked.
+    `rule` is the place in the table of the rule that chose the task, where the population was asked;
+    `similarity` is how like the nearest example it is, where the classifier was asked.
     """
 
     text: str
@@ -69,6 +73,7 @@ class Answer:
     request_id: str
     task: str | None = None
     rule: str | None = None
+    similarity: str | None = None
 
 
 def ask(gateway: str, model: str, prompt: str, token_file: Path | None = None) -> Answer:
@@ -103,6 +108,7 @@ def ask(gateway: str, model: str, prompt: str, token_file: Path | None = None) -
         request_id=headers.get("x-request-id", ""),
         task=headers.get("x-modelecology-task"),
         rule=headers.get("x-modelecology-rule"),
+        similarity=headers.get("x-modelecology-similarity"),
     )
 
 
@@ -110,7 +116,8 @@ def render_route(answer: Answer) -> str:
     """Say who answered, and why, in a line."""
     instead = ", as the fallback" if answer.fallback else ""
     by = f", by {answer.rule}" if answer.rule is not None else ""
-    task = f"; task {answer.task}{by}" if answer.task is not None else ""
+    like = f"; similarity {answer.similarity}" if answer.similarity is not None else ""
+    task = (f"; task {answer.task}{by}" if answer.task is not None else "") + like
     return (
         f"{answer.route}{instead}: {because(answer.reason)}{task}; "
         f"table {answer.table}, request {answer.request_id}"
@@ -131,6 +138,7 @@ def answer_record(answer: Answer) -> dict[str, object]:
         "fallback": answer.fallback,
         "task": answer.task,
         "rule": answer.rule,
+        "similarity": answer.similarity,
         "table": answer.table,
         "requestId": answer.request_id,
     }

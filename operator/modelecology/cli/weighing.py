@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from modelecology.api.population import MemberStatus, RouteStatus, TrafficStatus
+from modelecology.api.population import ClassifierStatus, MemberStatus, RouteStatus, TrafficStatus
 from modelecology.api.population import Population as ApiPopulation
 from modelecology.api.suite import EvaluationSuite
 from modelecology.governance.facts import (
@@ -59,7 +59,17 @@ def terms_of(population: ApiPopulation, suite: EvaluationSuite | None) -> Terms:
         generalist=tuple(_route(route) for route in status.routes),
         members=tuple(_member(member) for member in status.members),
     )
-    return _measured(Terms(standing, tasks(suite.spec), policy(population)), status.traffic)
+    terms = Terms(standing, tasks(suite.spec), policy(population))
+    return _measured(_charged(terms, status.classifier), status.traffic)
+
+
+def _charged(terms: Terms, classifier: ClassifierStatus | None) -> Terms:
+    """Charge what the classifier leads astray, as the operator does."""
+    if classifier is None:
+        return terms
+    shares = {task.task: task.misrouting for task in classifier.tasks}
+    found = (replace(t, misrouting=shares.get(t.name, t.misrouting)) for t in terms.tasks)
+    return replace(terms, tasks=tuple(found))
 
 
 def _measured(terms: Terms, traffic: TrafficStatus | None) -> Terms:

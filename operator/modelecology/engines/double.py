@@ -126,8 +126,8 @@ class EngineDouble:
         if not found or Lie.LoadServesBase in self.lies:
             self._hollow.add(name)
 
-    async def unload(self, name: str) -> None:
-        """Forget `name`; an unknown one is success. Raises EngineUnreachable."""
+    async def unload(self, name: str, drain_seconds: float = 0.0) -> None:
+        """Forget `name` at once; an unknown one is success. Raises EngineUnreachable."""
         self._called("unload", name)
         if name not in self._adapters:
             return

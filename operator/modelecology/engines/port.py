@@ -81,8 +81,11 @@ class Engine(Protocol):
         """
         ...
 
-    async def unload(self, name: str) -> None:
-        """Ask the engine to forget the adapter; a name it does not know is success."""
+    async def unload(self, name: str, drain_seconds: float = 0.0) -> None:
+        """Ask the engine to forget the adapter; a name it does not know is success.
+
+        An engine that lets requests under way end first gives them no more than `drain_seconds`.
+        """
         ...
 
     async def busy(self) -> frozenset[str] | None:

@@ -185,12 +185,15 @@ async def load_and_prove(
     return proof
 
 
-async def unload_and_prove_absent(engine: Engine, name: str, *, sleep: Sleep = asyncio.sleep) -> Proof:
+async def unload_and_prove_absent(
+    engine: Engine, name: str, drain_seconds: float = 0.0, *, sleep: Sleep = asyncio.sleep
+) -> Proof:
     """Unload a name and prove that it is neither listed nor answering.
 
-    Only a 404 proves absence. Raises EngineUnreachable, EngineRefused.
+    Requests under way may take `drain_seconds` more. Only a 404 proves absence. Raises EngineUnreachable,
+    EngineRefused.
     """
-    await engine.unload(name)
+    await engine.unload(name, drain_seconds)
     if await _look_for(engine, name, wanted=False, sleep=sleep) is not None:
         return Proof(False, f"{name}: unloaded, but the engine still lists it")
     try:

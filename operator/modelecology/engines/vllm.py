@@ -113,10 +113,15 @@ class VllmEngine:
         if status != HTTPStatus.OK:
             raise self._refusal(status, body)
 
-    async def unload(self, name: str) -> None:
-        """Ask the engine to forget `name`; 404 is success. Raises EngineUnreachable, EngineRefused."""
+    async def unload(self, name: str, drain_seconds: float = 0.0) -> None:
+        """Ask the engine to forget `name`; 404 is success. Raises EngineUnreachable, EngineRefused.
+
+        Our engine gives requests under way so many seconds; vLLM waits for none.
+        """
         order = {"lora_name": name}
-        status, body = await self._request("POST", "/v1/unload_lora_adapter", order, self._patience.load)
+        # Beside the order: an engine that does not know it could refuse one with a field more.
+        path = f"/v1/unload_lora_adapter?drain_seconds={drain_seconds:g}"
+        status, body = await self._request("POST", path, order, self._patience.load)
         if status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
             raise self._refusal(status, body)
 

@@ -102,6 +102,7 @@ class SuiteTask:
     max_regression: float | None  # for an invariant: the loss against the generalist that is allowed
     floor: float | None = None  # for an invariant: the mean score that is asked
     must_pass: bool = False  # for an invariant: every single item
+    misrouting: float = 0.0  # measured share of its requests that a classifier leads astray
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
     value = sum over tasks of requests x traffic x (worth x quality - price of an answer) - upkeep
 
 The route of a task is the best of the generalist and the live members, by mean score. A share of a member's
-requests goes astray and is answered by the generalist (viability.misrouting). docs/portfolio.md has the
-argument.
+requests goes astray and is answered by the generalist: viability.misrouting, or what is measured of the
+classifier on the task if that is more. docs/portfolio.md has the argument.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def lead(ours: Member, theirs: Member) -> tuple[Decimal, Decimal, Decimal]:
 
 def per_point(task: SuiteTask, policy: Policy) -> Decimal:
     """Worth of a whole point of quality, from 0 to 1, of a task that a member serves."""
-    return _volume(task, policy) * task.worth * _found(policy)
+    return _volume(task, policy) * task.worth * _found(task, policy)
 
 
 def delta(situation: Situation, found: Difference) -> Delta:
@@ -226,8 +226,8 @@ def _volume(task: SuiteTask, policy: Policy) -> Decimal:
     return requests(policy) * _exact(task.traffic)
 
 
-def _found(policy: Policy) -> Decimal:
-    return 1 - _exact(policy.misrouting)
+def _found(task: SuiteTask, policy: Policy) -> Decimal:
+    return 1 - _exact(max(policy.misrouting, task.misrouting))
 
 
 def _earned(
@@ -242,7 +242,7 @@ def _earned(
     astray = Decimal(0)
     if generalist is not None:
         astray = task.worth * _exact(generalist.quality) - answer_cost(generalist, policy)
-    found = _found(policy)
+    found = _found(task, policy)
     return _volume(task, policy) * (found * each + (1 - found) * astray)
 
 

@@ -19,8 +19,8 @@ MOST_ROUTES = 256
 MOST_PINNED = 16
 MOST_QUARANTINED = 1024
 MOST_RULES = 256
-RULES_IN_ORDER = (MatchBy.HEADER, MatchBy.METADATA, MatchBy.REGEX, MatchBy.KEYWORD)
-"""What is said on purpose goes before what is found in a text, and a pattern before a word."""
+RULES_IN_ORDER = (MatchBy.HEADER, MatchBy.METADATA, MatchBy.REGEX, MatchBy.KEYWORD, MatchBy.EXAMPLE)
+"""What is said on purpose goes before what is found in a text, a pattern before a word, a likeness last."""
 
 Proofs = Mapping[str, frozenset[str]]
 """By engine that answers, the served names that it has proved to hold."""
@@ -127,7 +127,7 @@ def routes(
             route = replace(route, canary=canary.served_name, percent=percent(canary))
         found.append(route)
     lanes = tuple(_with_names(found, wanted, named))
-    rules = _rules(wanted, frozenset(tasks))
+    rules = in_order(c for c in wanted if c.task in tasks)
     left_out = max(0, len(rules) - MOST_RULES)
     return Routes(log.sequence, engines, lanes, _quarantined(log), rules[:MOST_RULES], left_out)
 
@@ -183,12 +183,12 @@ def _quarantined(log: LogState) -> tuple[str, ...]:
     return tuple(sorted({r.served_name for r in newest}))
 
 
-def _rules(contracts: list[Contract], tasks: frozenset[str]) -> tuple[Rule, ...]:
+def in_order(contracts: Iterable[Contract]) -> tuple[Rule, ...]:
     """Put the rules of all contracts in order: by what they look at, then by specialist, then as written.
 
     Of two that match the same requests the second would never be reached, so it is left out.
     """
-    rules = (Rule(c.task, match) for c in contracts if c.task in tasks for match in c.match)
+    rules = (Rule(c.task, match) for c in contracts for match in c.match)
     ordered = sorted(rules, key=lambda rule: RULES_IN_ORDER.index(rule.match.by))
     first: dict[Match, Rule] = {}
     for rule in ordered:

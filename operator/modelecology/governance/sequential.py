@@ -111,6 +111,11 @@ def lower_bound(units: Units, level: float) -> float:
     It inverts log_wealth, which falls as the margin rises. Mirrored units give the upper bound, mirrored.
     """
     values, counts = np.unique(units, return_counts=True)
+    return lower_bound_of(values, counts, level)
+
+
+def lower_bound_of(values: Units, counts: NDArray[np.integer], level: float) -> float:
+    """The same of so many units of each value, in any order."""
     goal = _goal(level)
     low, high = -1.0 + EDGE, 1.0
     if log_wealth_of(values, counts, low) < goal:

@@ -75,9 +75,6 @@ class InMemoryRunner:
         self._records.note("submission", spec.name)
         with self._records.locked():
             faults = self._records.faults()
-            there = self._records.read(spec.name)
-            if there is not None and there.phase is JobPhase.Cancelled:
-                self._records.remove(spec.name)
             record = Record(spec, steps_left=faults.running_steps, submitted=self._now())
             if faults.races:
                 # Somebody else's equal request lands a moment before ours.

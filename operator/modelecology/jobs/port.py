@@ -125,10 +125,7 @@ class JobRunner(Protocol):
         ...
 
     async def submit(self, spec: JobSpec) -> None:
-        """Start the job, or do nothing if one of that name is known, finished ones included.
-
-        The name of a job that was cancelled, and has ended, is free again.
-        """
+        """Start the job, or do nothing if one of that name is known, finished ones included."""
         ...
 
     async def status(self, name: str) -> JobStatus | None:

@@ -24,7 +24,7 @@ from modelecology.jobs.port import (
     bounded,
 )
 from modelecology.jobs.ray_entry import WORKLOADS, command, variables
-from modelecology.jobs.ray_http import Answer, RayHttp, TokenProvider, token_from_file
+from modelecology.jobs.ray_http import RayHttp, TokenProvider, token_from_file
 
 __all__ = ["RayJobsRunner", "TokenProvider", "token_from_file"]
 
@@ -105,21 +105,14 @@ class RayJobsRunner:
 
     async def submit(self, spec: JobSpec) -> None:
         """Start the job, or adopt the one of that name; see JobRunner."""
-        what = f"submit job {spec.name}"
-        answer = await self._post(spec)
+        answer = await self._http.request("POST", "/api/jobs/", self._seconds, self._submission(spec))
         if answer.ok:
             return
         # Ray says "already exists" with HTTP 500 and a traceback. Asking whether the job is there does not
         # depend on how that is worded.
-        there = await self._details(spec.name) if answer.status in _CONFLICTS else None
-        if there is None:
-            raise self._http.error(answer, what)
-        if there.status is _RayState.STOPPED:
-            # Ray keeps the name of what was stopped until that is deleted.
-            gone = await self._http.request("DELETE", f"/api/jobs/{spec.name}", self._seconds)
-            answer = await self._post(spec) if gone.ok or gone.missing else gone
-            if not answer.ok:
-                raise self._http.error(answer, what)
+        if answer.status in _CONFLICTS and await self._details(spec.name) is not None:
+            return
+        raise self._http.error(answer, f"submit job {spec.name}")
 
     async def status(self, name: str) -> JobStatus | None:
         """Say where the job is; of a failed one the log is read, too. See JobRunner."""
@@ -142,9 +135,6 @@ class RayJobsRunner:
     async def close(self) -> None:
         """Close the connections to Ray; jobs go on."""
         await self._http.close()
-
-    async def _post(self, spec: JobSpec) -> Answer:
-        return await self._http.request("POST", "/api/jobs/", self._seconds, self._submission(spec))
 
     def _submission(self, spec: JobSpec) -> dict[str, object]:
         body: dict[str, object] = {

@@ -31,18 +31,8 @@ def committed(store: ArtifactStore, keys: tuple[str, ...]) -> Callable[[], bool]
 
 
 async def job_status(runtime: Runtime, frame: Frame, order: Order, waiter: WorkKey) -> JobStatus | None:
-    """Ask where a job is; one that runs is the waiter's from now on. Raises RunnerError.
-
-    One that we ended, and that is wanted again, counts as none: it has not failed, and its name is free.
-    """
-    name = order.spec.name
-    status = await runtime.runner(frame.population).runner.status(name)
-    if (
-        status is not None
-        and status.phase is JobPhase.Cancelled
-        and name in runtime.ended.get((frame.namespace, frame.name), ())
-    ):
-        return None
+    """Ask where a job is; one that runs is the waiter's from now on. Raises RunnerError."""
+    status = await runtime.runner(frame.population).runner.status(order.spec.name)
     if status is not None and not status.phase.finished:
         attach(runtime, frame, order, waiter)
     return status
@@ -84,7 +74,6 @@ async def run_job(
         except RunnerError:
             settle(runtime, frame.population, waiter, None)
             raise
-        runtime.ended.get(where, set()).discard(name)
     attach(runtime, frame, order, waiter)
     # It may be another line since the submission.
     line = runtime.runner(frame.population)
@@ -133,21 +122,26 @@ def settle(runtime: Runtime, population: Population, waiter: WorkKey, wanted: st
     return job
 
 
-async def drop_job(runtime: Runtime, frame: Frame, waiter: WorkKey, wanted: Order | None) -> None:
-    """Let go of the waiter's last job, unless it is still wanted, and end it if it has not done its work."""
+async def drop_job(runtime: Runtime, frame: Frame, waiter: WorkKey, wanted: Order | None) -> str | None:
+    """Let go of the waiter's last job, unless it is still wanted, and end it if it has not done its work.
+
+    Returns the name of a job that was ended.
+    """
     job = runtime.running.get(waiter)
     _, keys = runtime.makes.get(job or "", ("", ()))
     job = settle(runtime, frame.population, waiter, wanted.spec.name if wanted else None)
     if job is None:
-        return
+        return None
     try:
         done = await asyncio.to_thread(committed(frame.store, keys)) if keys else False
         if done:
             runtime.runner(frame.population).watch.unwatch(job)
         else:
             await cancel(runtime, frame.population, job)
+            return job
     except (RunnerError, StoreError) as error:
         _LOG.warning("%s: job %s ends by its own deadline: %s", waiter.name, job, error)
+    return None
 
 
 async def end_jobs(runtime: Runtime, frame: Frame, observer: Observer, revision: RevisionRecord) -> None:
@@ -163,8 +157,6 @@ async def cancel(runtime: Runtime, population: Population, job: str) -> None:
     """End a job that nobody waits for any more. Raises RunnerError."""
     line = runtime.runner(population)
     line.watch.unwatch(job)
-    where = (population.metadata.namespace, population.metadata.name)
-    runtime.ended.setdefault(where, set()).add(job)
     await line.runner.cancel(job)
 
 

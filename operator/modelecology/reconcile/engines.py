@@ -106,7 +106,7 @@ class _Steps:
         runs = await self._may_run(steps.to_unload, routed, drains)
         for name in (*steps.to_unload, *sorted(gone)):
             if name not in runs:
-                await self._unload(name)
+                await self._unload(name, drains.get(name))
         loads = [name for name, _path in steps.to_load]
         there = sorted((wanted.keys() & listed) - set(steps.foreign) - set(loads))
         loaded = []
@@ -143,11 +143,13 @@ class _Steps:
             busy = None
         return waits if busy is None else waits - (idle - busy)
 
-    async def _unload(self, name: str) -> None:
+    async def _unload(self, name: str, until: datetime | None) -> None:
+        """Unload a name and prove it; what still runs there may do so until a time, which may be over."""
         view = self._view
+        left = 0.0 if until is None else max(0.0, (until - self._now()).total_seconds())
         view.absent.discard(name)
         try:
-            proof = await unload_and_prove_absent(self._engine, name)
+            proof = await unload_and_prove_absent(self._engine, name, left)
         except EngineRefused as error:
             _failed(view, name, str(error))
             _LOG.warning("%s: %s is not unloaded: %s", self._engine.endpoint, name, error)

@@ -32,7 +32,10 @@ async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
     order = ask(frame, due, attempts) if due else None
     if order is not None:
         order = of_owner(frame, order, frame.population.metadata.uid, attempts)
-    await drop_job(runtime, frame, key, order)
+    ended = await drop_job(runtime, frame, key, order)
+    withdrawn = runtime.withdrawn.setdefault(where, set())
+    if ended is not None:
+        withdrawn.add(ended)
     if order is None:
         runtime.attempts.pop(where, None)
         if runtime.baseline_ready(where):
@@ -44,6 +47,13 @@ async def evaluate(runtime: Runtime, frame: Frame, key: WorkKey) -> Wait | None:
         runtime.queue.add(key)
         committed = Wait(Reason.BASELINE_RUNNING, "The results have just been committed.")
         return committed if due[0].adapter_key is None else None
+    if status is not None and status.phase is JobPhase.Cancelled and order.spec.name in withdrawn:
+        # It was not wanted for a while. It has not failed, and Ray does not run a name twice.
+        runtime.attempts[where] = attempts + 1
+        await drop_job(runtime, frame, key, None)
+        runtime.queue.add(key)
+        again = Wait(Reason.BASELINE_RUNNING, "Results that were not wanted for a while are made again.")
+        return again if due[0].adapter_key is None else None
     failure = failure_of(status, order.spec.cpus, order.spec.gpus) or late(
         status, runtime.now(), frame.population.spec.jobs.deadline, order
     )

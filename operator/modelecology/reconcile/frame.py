@@ -18,6 +18,7 @@ from modelecology.jobs.intents import DataRef as IntentData
 from modelecology.jobs.intents import EvaluationTask, Scorer, Split, UnitRange, evaluation_key
 from modelecology.store import ArtifactStore
 
+from .classifier import Measured
 from .usage import Counted
 
 
@@ -55,6 +56,7 @@ class Frame:
     store: ArtifactStore
     code: str
     counted: Counted | None = None  # by gateways; None where they write nothing down
+    classifier: Measured | None = None  # None where there is none, or no example
 
     @property
     def policy(self) -> Policy:

@@ -1,13 +1,14 @@
 """Stage 1, live requests: reads what gateways wrote down, joins it with feedback, and scores it.
 
-The records of a population lie in one directory (store/live_files.py). Each look reads what is new. The
-newest MOST_EXCHANGES are remembered, so that the operator's memory stays bounded.
+The records of a population lie in one folder of a volume or a bucket (store/live_files.py). Each look reads
+what is new. The newest MOST_EXCHANGES are remembered, so that the operator's memory stays bounded.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -31,7 +32,9 @@ from modelecology.api.suite import Task
 from modelecology.api.vocabulary import Scorer
 from modelecology.governance import scoring
 from modelecology.governance.facts import Live
+from modelecology.store import ArtifactStore
 from modelecology.store.live_files import LiveFiles
+from modelecology.store.places import relative_place
 
 from .judged import Pair, judged
 from .usage import UsageLog
@@ -68,27 +71,33 @@ class LiveLedger:
         self._words: OrderedDict[tuple[str, str], Preference] = OrderedDict()  # by judge and request
         self._usage: dict[str, UsageLog] = {}  # by population
         self._lock = threading.Lock()  # looks run in threads
+        # Of its own: a bucket may take long, and what is known is asked for meanwhile.
+        self._reading = threading.Lock()
         self.has_read = False
         self.version = 0  # of the requests and what is said of them
 
     def read(self) -> None:
         """Read what is new. Raises StoreError."""
-        with self._lock:
+        with self._reading:
             for line in self._files.lines():
                 try:
                     record = read_line(line)
                 except ValidationError:
                     _LOG.warning("%s: a record cannot be read; it is left out", self._files.where)
                     continue
-                self._take(record)
-            while len(self._exchanges) > MOST_EXCHANGES:
-                old, exchange = self._exchanges.popitem(last=False)
-                del self._ids[exchange.task][old]
-            while len(self._feedback) > MOST_EXCHANGES:
-                self._feedback.popitem(last=False)
-            while len(self._words) > MOST_EXCHANGES:
-                self._words.popitem(last=False)
+                with self._lock:
+                    self._take(record)
+                    self._forget()
             self.has_read = True
+
+    def _forget(self) -> None:
+        while len(self._exchanges) > MOST_EXCHANGES:
+            old, exchange = self._exchanges.popitem(last=False)
+            del self._ids[exchange.task][old]
+        while len(self._feedback) > MOST_EXCHANGES:
+            self._feedback.popitem(last=False)
+        while len(self._words) > MOST_EXCHANGES:
+            self._words.popitem(last=False)
 
     def _take(self, record: LiveRecord) -> None:
         if isinstance(record, Usage):
@@ -129,22 +138,30 @@ class LiveLedger:
 
 
 class LiveLedgers:
-    """The ledger of each place, opened once."""
+    """The ledger of each place, opened once. `clock` gives seconds."""
 
-    def __init__(self) -> None:
-        self._open: dict[str, LiveLedger] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._open: dict[tuple[ArtifactStore | None, str], LiveLedger] = {}
         self._lock = threading.Lock()
 
-    def at(self, uri: str) -> LiveLedger:
-        """Open the ledger of a `file:///` directory. Raises StoreError."""
-        with self._lock:
-            if uri not in self._open:
-                self._open[uri] = LiveLedger(LiveFiles.open(uri))
-            return self._open[uri]
+    def at(self, store: ArtifactStore, uri: str) -> LiveLedger:
+        """Open the ledger of a `file:///` directory, or of a `store:///` folder of a store.
 
-    def read(self, uri: str) -> None:
-        """Read what is new in a directory. Raises StoreError."""
-        self.at(uri).read()
+        Raises StoreError.
+        """
+        folder = relative_place(uri)
+        # A store has its own: who may not read the bucket must not read what somebody else may.
+        key = (None if folder is None else store, uri)
+        with self._lock:
+            if key not in self._open:
+                files = LiveFiles.open(uri) if folder is None else LiveFiles(store.files, folder, self._clock)
+                self._open[key] = LiveLedger(files)
+            return self._open[key]
+
+    def read(self, store: ArtifactStore, uri: str) -> None:
+        """Read what is new at a place. Raises StoreError."""
+        self.at(store, uri).read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,20 +232,22 @@ def of_canary(ledger: LiveLedger, trial: Trial) -> Live:
     return _live(trial, tuple(_matched(told)), answers)
 
 
-def of_live(ledger: LiveLedger, trial: Trial) -> tuple[float, ...]:
-    """Score what users got of a live revision, in the order in which that was said of it."""
-    score = _score_of(trial.task)
+def of_live(
+    ledger: LiveLedger, task: Task, served: str, entered: datetime, *, unit_is_request: bool
+) -> tuple[float, ...]:
+    """Score what users got of a revision since it is live, in the order in which that was said of it."""
+    score = _score_of(task)
     found = [
         e
-        for e in ledger.exchanges(trial.task.name, trial.entered.timestamp())
-        if e.arm is Arm.LIVE and e.answer.served == trial.served and not _clients_fault(e.answer)
+        for e in ledger.exchanges(task.name, entered.timestamp())
+        if e.arm is Arm.LIVE and e.answer.served == served and not _clients_fault(e.answer)
     ]
     told: list[tuple[float, str, float]] = []
     for each in _scored(ledger, found):
         value = score(each.exchange.answer, each.feedback, served=True)
         if value is not None:
             told.append((each.at, each.unit, value))
-    return tuple(value for *_, value in (told if trial.unit_is_request else _first_of_each(told)))
+    return tuple(value for *_, value in (told if unit_is_request else _first_of_each(told)))
 
 
 def _matched(told: list[tuple[float, str, float, bool]]) -> Iterator[tuple[float, float]]:

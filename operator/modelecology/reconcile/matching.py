@@ -7,33 +7,63 @@ from datetime import datetime
 
 from modelecology.api.matching import Match, pattern_fault
 from modelecology.api.meta import Condition, ConditionType
+from modelecology.api.population import Population
 from modelecology.api.reasons import Reason
+from modelecology.api.routing import MatchRule
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import MatchBy, Target
-from modelecology.governance.routing import Contract
+from modelecology.governance.routing import Contract, Rule
 from modelecology.governance.routing import Match as Wanted
 
 from .conditions import said, with_remedy
 
 
-def contract_of(specialist: Specialist) -> Contract:
-    """Translate what a Specialist claims; one that its owner retires claims no requests."""
+def has_classifier(population: Population) -> bool:
+    """Whether examples count."""
+    gateway = population.spec.serving.gateway
+    return gateway is not None and gateway.classifier is not None
+
+
+def contract_of(specialist: Specialist, *, examples: bool = True) -> Contract:
+    """Translate what a Specialist claims; one that its owner retires claims no requests.
+
+    Without a classifier no example counts.
+    """
     meta, contract = specialist.metadata, specialist.spec.contract
     retired = specialist.spec.lifecycle.target is Target.RETIRED
-    rules = () if retired else tuple(w for each in contract.rules for w in _wanted(each))
+    wanted = () if retired else tuple(w for each in contract.rules for w in _wanted(each))
+    rules = tuple(w for w in wanted if examples or w.by is not MatchBy.EXAMPLE)
     return Contract(meta.name, meta.log_uid, contract.task, rules)
 
 
-def match_refused(specialist: Specialist, now: datetime) -> tuple[Condition, ...]:
-    """State which patterns no gateway could use; nothing where all are good."""
+def rule_of(found: Rule) -> MatchRule:
+    """Write a rule as the table has it."""
+    match = found.match
+    return MatchRule(task=found.task, by=match.by, name=match.name, value=match.value)
+
+
+def match_refused(
+    specialist: Specialist, population: Population | None, now: datetime
+) -> tuple[Condition, ...]:
+    """State which rules no gateway could use; nothing where all are good.
+
+    Those are patterns that they cannot read, and examples where the population has no classifier.
+    """
     faults = [
         f"spec.contract.match[{place}].regex: {fault}"
         for place, rule in enumerate(specialist.spec.contract.rules)
         if rule.regex is not None and (fault := pattern_fault(rule.regex)) is not None
     ]
+    reason, meta = Reason.MATCH_PATTERN_UNUSABLE, specialist.metadata
+    if not faults and population is not None and not has_classifier(population):
+        reason = Reason.CLASSIFIER_MISSING
+        faults = [
+            f"spec.contract.match[{place}].example: Population {population.metadata.name} has no classifier"
+            for place, rule in enumerate(specialist.spec.contract.rules)
+            if rule.example is not None
+        ][:1]
     if not faults:
         return ()
-    reason, meta = Reason.MATCH_PATTERN_UNUSABLE, specialist.metadata
     return (
         said(
             specialist.status.conditions,
@@ -57,3 +87,5 @@ def _wanted(rule: Match) -> Iterator[Wanted]:
         yield Wanted(MatchBy.KEYWORD, rule.keyword)
     elif rule.regex is not None and pattern_fault(rule.regex) is None:
         yield Wanted(MatchBy.REGEX, rule.regex)
+    elif rule.example is not None:
+        yield Wanted(MatchBy.EXAMPLE, rule.example)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 
+from modelecology.api.suite import Task
 from modelecology.api.vocabulary import Role, State
 from modelecology.governance.courses import told
 from modelecology.governance.evidence import EvidenceError, difference, mean
@@ -30,7 +32,7 @@ from modelecology.governance.looks import SuiteLife
 from modelecology.store import StoreError
 
 from .frame import Asked, Frame
-from .live import LiveLedger, Trial, of_live
+from .live import LiveLedger, of_live
 from .results import ResultsReader, cost_of
 from .rivals import Rival, resident_bytes, rivals
 
@@ -131,19 +133,15 @@ class _Readings:
         if gateway is None or gateway.records is None or frame.suite.spec.task(rival.task) is None:
             return None
         try:
-            ledger = self._reader.live.at(gateway.records)
+            ledger = self._reader.live.at(frame.store, gateway.records)
         except StoreError:
             return None
-        record = rival.record
-        trial = Trial(
-            frame.task(rival.task),
-            record.served_name,
-            record.entered,
-            record.since,
-            frame.policy.unit_is_request,
-            None,
+        record, policy = rival.record, frame.policy
+        task = frame.task(rival.task)
+        scores = _scores(
+            ledger, ledger.version, task, record.served_name, record.entered, policy.unit_is_request
         )
-        return live_quality(_scores(ledger, trial, ledger.version), frame.policy.confidence)
+        return live_quality(scores, policy.confidence)
 
     def in_shadow(self, own: RevisionRecord) -> Member | None:
         """The costs of a candidate, as the endpoint has shown them."""
@@ -224,8 +222,10 @@ class _Readings:
 
 
 @lru_cache(maxsize=512)
-def _scores(ledger: LiveLedger, trial: Trial, _version: int) -> tuple[float, ...]:
-    return of_live(ledger, trial)
+def _scores(
+    ledger: LiveLedger, _version: int, task: Task, served: str, entered: datetime, unit_is_request: bool
+) -> tuple[float, ...]:
+    return of_live(ledger, task, served, entered, unit_is_request=unit_is_request)
 
 
 @lru_cache(maxsize=512)

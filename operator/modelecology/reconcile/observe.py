@@ -284,7 +284,7 @@ class Observer:
             return None
         if gateway is None or gateway.records is None:
             return None
-        ledger = self._reader.live.at(gateway.records)
+        ledger = self._reader.live.at(self._frame.store, gateway.records)
         ledger.read()
         trial = LiveTrial(
             self._frame.task(self._claim.task),

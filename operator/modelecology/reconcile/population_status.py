@@ -26,6 +26,7 @@ from modelecology.store import StoreError
 
 from .accounts import totals
 from .boards import EngineView, Standing
+from .classifier import classifier_status
 from .conditions import said, with_remedy
 from .dues import shared
 from .frame import Asked, Frame
@@ -109,6 +110,7 @@ def population_status(
         routes=routes_of(weighed),
         baseline=baseline,
         traffic=_traffic(frame),
+        classifier=classifier_status(frame.classifier, frame.tasks),
         endpoints=tuple(_endpoint(e, v, ready=e not in unready) for e, v in views.items())[:_MOST_ENDPOINTS],
         ledger=ledger_of(spent, until),
         own_ledger=Ledger.model_validate(frame.log.book.own + dues, from_attributes=True),

@@ -14,7 +14,6 @@ from modelecology.api.population import Population
 from modelecology.api.routing import (
     TABLE_KEY,
     CanaryRoute,
-    MatchRule,
     RoutingTable,
     ShadowRoute,
     TableUnreadable,
@@ -26,14 +25,15 @@ from modelecology.api.serving import Gateway
 from modelecology.governance.canary import step_of
 from modelecology.governance.facts import RevisionRecord
 from modelecology.governance.log import LogBroken, LogState
-from modelecology.governance.routing import MOST_RULES, Proofs, Rule, routes
+from modelecology.governance.routing import MOST_RULES, Proofs, routes
 from modelecology.governance.routing import TaskRoute as Found
 from modelecology.kube.cluster import POPULATION, Body
 from modelecology.kube.errors import KubeError, NotFound
 from modelecology.translation import policy
 
 from .boards import KeptRoutes, Standing
-from .matching import contract_of
+from .classifier import classifier_route
+from .matching import contract_of, has_classifier, rule_of
 from .metrics import WRITES
 from .queue import WorkKey
 from .runtime import Runtime
@@ -172,7 +172,7 @@ def _table(
 ) -> RoutingTable:
     meta, spec = population.metadata, population.spec
     contracts = [
-        contract_of(s)
+        contract_of(s, examples=has_classifier(population))
         for s in runtime.cache.specialists(meta.namespace, meta.name)
         if s.metadata.deletion_timestamp is None
     ]
@@ -186,6 +186,7 @@ def _table(
     if found.left_out and (last is None or len(last.rules) < MOST_RULES):
         said = "%s/%s: the table has room for %d rules of contract.match; the last %d are left out"
         _LOG.warning(said, meta.namespace, meta.name, MOST_RULES, found.left_out)
+    matches = tuple(rule_of(each) for each in found.rules)
     return RoutingTable(
         version=found.version,
         namespace=meta.namespace,
@@ -196,8 +197,9 @@ def _table(
         generalist=gateway.generalist,
         engines=found.engines or spec.serving.endpoints,
         routes=tuple(_route(each) for each in found.routes),
-        rules=tuple(_rule(each) for each in found.rules),
+        rules=matches,
         quarantined=found.quarantined,
+        classifier=classifier_route(population, matches, runtime.usage(population), last),
         recorded=gateway.sample,
     )
 
@@ -213,11 +215,6 @@ def _route(found: Found) -> TaskRoute:
         else None,
         pinned=found.pinned,
     )
-
-
-def _rule(found: Rule) -> MatchRule:
-    match = found.match
-    return MatchRule(task=found.task, by=match.by, name=match.name, value=match.value)
 
 
 def _proofs(runtime: Runtime, population: Population, last: RoutingTable | None) -> Proofs:

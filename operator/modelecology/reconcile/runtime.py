@@ -26,6 +26,7 @@ from modelecology.store import ArtifactStore, StoreError
 from modelecology.store.places import store_root
 
 from .boards import KeptRoutes, PopulationKey, ResidencyBoard, Slots
+from .classifier import classifier_of
 from .dues import Dues
 from .engines import Resident
 from .frame import Frame, Rules
@@ -94,7 +95,7 @@ class Runtime:
     makes: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # a job's store and its keys
     progress_at: dict[WorkKey, datetime] = field(default_factory=dict)  # when a status was last written
     attempts: dict[PopulationKey, int] = field(default_factory=dict)  # of a population's own evaluation
-    ended: dict[PopulationKey, set[str]] = field(default_factory=dict)  # jobs that we ended ourselves
+    withdrawn: dict[PopulationKey, set[str]] = field(default_factory=dict)  # its own jobs that it ended
     retry_at: dict[str, datetime] = field(default_factory=dict)  # when a failed evaluation runs again
     ready: set[PopulationKey] = field(default_factory=set)  # populations whose generalist is evaluated
     counted: set[PopulationKey] = field(
@@ -223,7 +224,7 @@ class Runtime:
         self._copies.pop(where, None)
         self._rules.pop(where, None)
         self.attempts.pop(where, None)
-        self.ended.pop(where, None)
+        self.withdrawn.pop(where, None)
         self.dues.failed.pop(where, None)
         self.in_the_way.pop(where, None)
         self.ready.discard(where)
@@ -315,15 +316,17 @@ class Runtime:
             raise SuiteMissing(population.spec.suite_ref.name)
         # After a start the first one to look reads what was written down until then.
         counted = self.usage(population) or await self.read_usage(population)
+        classifier = classifier_of(population, self.cache.specialists(namespace, name), counted)
         return Frame(
             namespace=namespace,
             population=population,
             suite=suite,
-            rules=weighed(self._rules_of(population, suite), population, counted),
+            rules=weighed(self._rules_of(population, suite), population, counted, classifier),
             log=await self.log_state(population),
             store=self.store(population),
             code=self.code,
             counted=counted,
+            classifier=classifier,
         )
 
     def usage(self, population: Population) -> Counted | None:
@@ -332,7 +335,7 @@ class Runtime:
         if gateway is None or gateway.records is None:
             return None
         try:
-            ledger = self.results.live.at(gateway.records)
+            ledger = self.results.live.at(self.store(population), gateway.records)
         except StoreError:
             return None
         return Counted(ledger.usage(meta.name), self.now()) if ledger.has_read else None
@@ -342,7 +345,8 @@ class Runtime:
         gateway = population.spec.serving.gateway
         if gateway is not None and gateway.records is not None:
             try:
-                await asyncio.to_thread(self.results.live.read, gateway.records)
+                store = self.store(population)
+                await asyncio.to_thread(self.results.live.read, store, gateway.records)
             except StoreError as error:
                 meta = population.metadata
                 _LOG.warning("%s/%s: the records cannot be read: %s", meta.namespace, meta.name, error)

@@ -152,7 +152,7 @@ def specialist_status(
             *_conditions(before, log, record, wait, now),
             *retirement_proposed(before, log, frame.policy if frame is not None else None, now),
             *_drift(before, frame, record, now),
-            *match_refused(before, now),
+            *match_refused(before, frame.population if frame is not None else None, now),
         ),
         live=revision_status(live),
         candidate=None if settled or retired else revision_status(record),

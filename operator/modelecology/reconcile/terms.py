@@ -13,9 +13,11 @@ from modelecology.api.specialist import Specialist, SpecialistSpec
 from modelecology.api.suite import EvaluationSuite, SuiteSpec
 from modelecology.governance.facts import Claim
 from modelecology.governance.log import served_name
+from modelecology.governance.misrouting import charged
 from modelecology.governance.traffic import measured
 from modelecology.translation import policy, tasks
 
+from .classifier import Measured
 from .frame import Rules
 from .usage import Counted
 
@@ -89,10 +91,17 @@ def rules(population: Population, suite: EvaluationSuite) -> Rules:
     return Rules(policy(population), policy_digest(population), tasks(suite.spec), suite_digest(suite.spec))
 
 
-def weighed(found: Rules, population: Population, counted: Counted | None) -> Rules:
-    """Weigh by what gateways counted, where the policy says so and they counted long enough."""
+def weighed(
+    found: Rules, population: Population, counted: Counted | None, classifier: Measured | None
+) -> Rules:
+    """Weigh by what gateways counted, where the policy says so and they counted long enough.
+
+    What the classifier leads astray is charged in any case.
+    """
     over = population.spec.policy.viability.measured_over
     traffic = counted.traffic(over) if counted is not None and over is not None else None
+    if classifier is not None:
+        found = replace(found, tasks=charged(found.tasks, classifier.tasks, traffic))
     if traffic is None:
         return found
     then, shares = measured(found.policy, found.tasks, traffic)

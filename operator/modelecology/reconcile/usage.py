@@ -1,13 +1,14 @@
-"""What gateways counted, hour by hour: how many requests of which task, and how many tokens of whom."""
+"""What gateways counted, hour by hour: requests by task, tokens by who answered, checks of the classifier."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from modelecology.api.live_records import Usage
+from modelecology.governance.misrouting import Checks
 from modelecology.governance.traffic import Traffic
 
 MOST_HOURS = 62 * 24
@@ -19,12 +20,17 @@ _HOUR, _MINUTE = 3600, 60
 _MOST_MINUTES = 120  # of one count; whoever claims more is not believed
 
 
+_Check = tuple[str, str | None, str | None]  # classifier, task, said
+
+
 @dataclass(slots=True)
 class _Hour:
     requests: dict[str, int]
     tokens: dict[str, int]
     minutes: set[int]
     total: int = 0
+    classified: dict[str, int] = field(default_factory=dict)
+    checks: dict[_Check, int] = field(default_factory=dict)
 
 
 class UsageLog:
@@ -32,6 +38,8 @@ class UsageLog:
 
     def __init__(self) -> None:
         self._hours: defaultdict[int, _Hour] = defaultdict(lambda: _Hour({}, {}, set()))
+        self._checks = 0  # counts of them that were taken
+        self._summed: tuple[tuple[str, int, int], Checks] | None = None
 
     def add(self, usage: Usage) -> None:
         """Take a count; it is of the hour in which it ended."""
@@ -40,8 +48,14 @@ class UsageLog:
             hour.total += used.requests
             if used.task is not None:
                 hour.requests[used.task] = hour.requests.get(used.task, 0) + used.requests
+            if used.task is not None and used.classified:
+                hour.classified[used.task] = hour.classified.get(used.task, 0) + used.classified
             if used.served is not None:
                 hour.tokens[used.served] = hour.tokens.get(used.served, 0) + used.tokens
+        for checked in usage.checked:
+            key = (checked.classifier, checked.task, checked.said)
+            hour.checks[key] = hour.checks.get(key, 0) + checked.requests
+        self._checks += len(usage.checked)
         last = int(usage.time // _MINUTE)
         for minute in range(max(int(usage.since // _MINUTE), last - _MOST_MINUTES), last + 1):
             self._hours[minute * _MINUTE // _HOUR].minutes.add(minute)
@@ -63,6 +77,28 @@ class UsageLog:
             for task, count in tuple(hour.requests.items()):
                 found[task] = found.get(task, 0) + count
         return found, total
+
+    def classified(self, since: int, until: int) -> dict[str, int]:
+        """Count the requests of each task that a classifier sent, from one hour to another."""
+        found: dict[str, int] = {}
+        for hour in self._between(since, until):
+            for task, count in tuple(hour.classified.items()):
+                found[task] = found.get(task, 0) + count
+        return found
+
+    def checks(self, classifier: str, until: int) -> Checks:
+        """Count what a classifier said of known tasks in all that is remembered, up to an hour."""
+        key = (classifier, until, self._checks)
+        known = self._summed
+        if known is not None and known[0] == key:
+            return known[1]
+        found: dict[tuple[str | None, str | None], int] = {}
+        for hour in self._between(0, until):
+            for (mark, task, said), count in tuple(hour.checks.items()):
+                if mark == classifier:
+                    found[task, said] = found.get((task, said), 0) + count
+        self._summed = key, found
+        return found
 
     def tokens(self, served: str, since: int, until: int) -> int:
         """Count the tokens that a served name took from one hour to another."""
@@ -87,7 +123,12 @@ class Counted:
         if not self.log.covers(since, until):
             return None
         requests, total = self.log.requests(since, until)
-        return Traffic(requests, total, timedelta(hours=until - since))
+        classified = self.log.classified(since, until)
+        return Traffic(requests, total, timedelta(hours=until - since), classified)
+
+    def checks(self, classifier: str) -> Checks:
+        """Count what a classifier said of known tasks, in the hours that have ended."""
+        return self.log.checks(classifier, _last(self.now))
 
     def begun(self, over: timedelta) -> datetime:
         """Say when that time began."""

@@ -3,13 +3,15 @@
 put     copy a file or a directory into the store and print its digest
 fetch   lay a base of the store at a path, checked by its digest (an init container)
 mirror  keep copies of the adapters in use, for the engine beside it (a small container)
-alive   say by the exit code whether a mirror still moves (its liveness probe)
+ship    carry records of live traffic to a bucket, for the gateway or judge beside it (a small container)
+alive   say by the exit code whether a mirror or a ship still moves (its liveness probe)
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import re
 import signal
@@ -17,14 +19,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from modelecology.store.artifacts import ArtifactStore
 from modelecology.store.errors import PlaceNotFound, StoreError
+from modelecology.store.live_shipper import Keeping, Shipper
 from modelecology.store.mirror import Mirror, Pass
 from modelecology.store.places import relative_place
 from modelecology.store.s3 import ENDPOINT, REGION, S3Access
-from modelecology.store.transfer import fetch, put
+from modelecology.store.transfer import RESERVED, fetch, put
 
 _LOG = logging.getLogger("modelecology.store")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
@@ -41,6 +44,12 @@ def seconds(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration; write it like 500ms, 2s or 1m")
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,10 +78,22 @@ def _parser() -> argparse.ArgumentParser:
     keep.add_argument("--every", type=seconds, default=2.0, help="pause between two passes (2s)")
     keep.add_argument("--once", action="store_true", help="make one pass and end")
     keep.add_argument("--heartbeat", type=Path, help=f"file touched as it moves (TO/{HEARTBEAT})")
+    _offer_ship(commands.add_parser("ship", parents=[store], help="carry records of live traffic"))
     probe = commands.add_parser("alive", help="end with 0 if a heartbeat is young enough")
     probe.add_argument("--heartbeat", type=Path, required=True)
     probe.add_argument("--within", type=seconds, default=60.0)
     return parser
+
+
+def _offer_ship(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--from", dest="source", type=Path, required=True, help="--records-dir of the gateway or the judge")
+    add("--folder", default="live", help="where in the store to put them, as in store:///FOLDER (live)")
+    add("--every", type=seconds, default=30.0, help="how often what is new is put there (30s)")
+    add("--keep-hours", type=_number, default=0, help="delete older records there, whoever put them")
+    add("--keep-mib", type=_number, default=0, help="delete the oldest there when all are larger")
+    add("--once", action="store_true", help="make one pass and end")
+    add("--heartbeat", type=Path, help=f"file touched as it moves (FROM/{HEARTBEAT})")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -89,6 +110,8 @@ def main(arguments: Sequence[str]) -> int:
         elif options.command == "fetch":
             done = fetch(store.files, _within(options.uri), options.digest, options.to)
             _LOG.info("%s %s at %s", options.uri, done, options.to)
+        elif options.command == "ship":
+            return _ship(store, options, _until_told())
         else:
             return _mirror(store, options, _until_told())
     except StoreError as error:
@@ -157,6 +180,45 @@ def _tell(done: Pass, said: tuple[str, ...]) -> tuple[str, ...]:
     if done.fetched or done.removed:
         _LOG.info("%d adapters are there", done.held)
     return done.faults
+
+
+def _ship(store: ArtifactStore, options: argparse.Namespace, wait: Wait) -> int:
+    folder = PurePosixPath(options.folder)
+    if folder.is_absolute() or ".." in folder.parts or not folder.name or folder.parts[0] in RESERVED:
+        raise PlaceNotFound(f"--folder {options.folder} is no place for records; give another, such as live.")
+    heartbeat: Path = options.heartbeat or options.source / HEARTBEAT
+    shipper = Shipper(store.files, str(folder), options.source, time.time, _keeping(options))
+    where = store.files.where(str(folder))
+    _LOG.info("carrying records from %s to %s every %g s", options.source, where, options.every)
+    said, ended = "", options.once
+    while True:
+        said = _carry(shipper, lambda: _touch(heartbeat), said)
+        if ended:
+            return 1 if said else 0
+        # Once more when the end is asked for: the gateway has closed its last segment by then.
+        ended = wait(options.every)
+
+
+def _keeping(options: argparse.Namespace) -> Keeping | None:
+    if not options.keep_hours and not options.keep_mib:
+        return None
+    return Keeping(options.keep_hours * 3600.0 or math.inf, (options.keep_mib << 20) or sys.maxsize)
+
+
+def _carry(shipper: Shipper, beat: Callable[[], None], said: str) -> str:
+    """Make a pass and tell what is new about it; gives what is in the way, or nothing."""
+    beat()
+    try:
+        done = shipper.step(beat)
+    except StoreError as error:
+        if str(error) != said:
+            _LOG.warning("records wait: %s", error)
+        return str(error)
+    if said:
+        _LOG.info("records are carried again")
+    if done.deleted:
+        _LOG.info("%d old segments are deleted", done.deleted)
+    return ""
 
 
 def _touch(path: Path) -> None:

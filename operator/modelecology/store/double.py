@@ -89,10 +89,12 @@ class FlakyObjects:
         for path in paths:
             self._ask("delete", path, lambda path=path: self._objects.delete([path]))  # type: ignore[misc]  # a loop's variable
 
-    def list(self, prefix: str | None = None, *, chunk_size: int = 1000) -> Any:
+    def list(self, prefix: str | None = None, *, offset: str | None = None, chunk_size: int = 1000) -> Any:
         """List objects, in one request."""
         return self._ask(
-            "list", prefix or "", lambda: list(self._objects.list(prefix, chunk_size=chunk_size))
+            "list",
+            prefix or "",
+            lambda: list(self._objects.list(prefix, offset=offset, chunk_size=chunk_size)),
         )
 
 

@@ -71,8 +71,11 @@ class Files(Protocol):
         """Overwrite a file so that a reader sees the old or the new bytes; it need not survive a crash."""
         ...
 
-    def scan(self, relative: str) -> Iterator[tuple[str, Entry]]:
-        """List all files below a directory with their paths within it, in no order; none where it is not."""
+    def scan(self, relative: str, after: str = "") -> Iterator[tuple[str, Entry]]:
+        """List all files below a directory with their paths within it, in no order; none where it is not.
+
+        Only paths that are greater than `after`, which a bucket does not even look at the others for.
+        """
         ...
 
     def remove(self, relative: str) -> int:
@@ -87,8 +90,8 @@ class Files(Protocol):
         """Put a local file there, durably."""
         ...
 
-    def download(self, relative: str) -> Iterator[bytes] | None:
-        """Read a file in pieces; None where there is none."""
+    def download(self, relative: str, start: int = 0) -> Iterator[bytes] | None:
+        """Read a file in pieces, from a byte that it has; None where there is no file."""
         ...
 
     def workplace(self, relative: str) -> Path:

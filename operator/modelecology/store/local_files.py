@@ -193,7 +193,7 @@ class LocalFiles:
                 aside.unlink()
             raise
 
-    def scan(self, relative: str) -> Iterator[tuple[str, Entry]]:
+    def scan(self, relative: str, after: str = "") -> Iterator[tuple[str, Entry]]:
         """List what is no directory: links too, which are nowhere followed."""
         root = self.root / relative
         with local_errors(f"listing {relative}", self.root):
@@ -202,9 +202,12 @@ class LocalFiles:
                 links = [name for name in directories if (Path(folder) / name).is_symlink()]
                 for name in (*names, *links):
                     path = Path(folder) / name
+                    within = path.relative_to(root).as_posix()
+                    if within <= after:
+                        continue
                     with suppress(FileNotFoundError):
                         status = path.lstat()
-                        yield path.relative_to(root).as_posix(), Entry(status.st_size, _stamp(status))
+                        yield within, Entry(status.st_size, _stamp(status))
 
     def remove(self, relative: str) -> int:
         """Remove a file, or a directory with all that is below."""
@@ -246,10 +249,12 @@ class LocalFiles:
             self._put_in_place(aside, path)
             sync_directory(path.parent)
 
-    def download(self, relative: str) -> Iterator[bytes] | None:
+    def download(self, relative: str, start: int = 0) -> Iterator[bytes] | None:
         """Read a regular file in pieces."""
         with local_errors(f"reading {relative}", self.root):
             file = self._opened(relative)
+            if file is not None:
+                file.seek(start)
         return None if file is None else self._pieces(file, relative)
 
     def _pieces(self, file: BinaryIO, relative: str) -> Iterator[bytes]:

@@ -42,8 +42,10 @@ class Objects(Protocol):
         """Remove objects; one that is not there is removed."""
         ...
 
-    def list(self, prefix: str | None = None, *, chunk_size: int = _LISTED_AT_ONCE) -> Any:
-        """List the objects below a prefix of whole segments, in chunks."""
+    def list(
+        self, prefix: str | None = None, *, offset: str | None = None, chunk_size: int = _LISTED_AT_ONCE
+    ) -> Any:
+        """List the objects below a prefix of whole segments, and after an offset, in chunks."""
         ...
 
 
@@ -130,11 +132,12 @@ class ObjectFiles:
         with self._translated(f"writing {relative}"):
             self._objects.put(relative, content, use_multipart=False)
 
-    def scan(self, relative: str) -> Iterator[tuple[str, Entry]]:
+    def scan(self, relative: str, after: str = "") -> Iterator[tuple[str, Entry]]:
         """List by prefix, a thousand a request."""
         doing = f"listing {relative}"
+        offset = f"{relative}/{after}" if after else None
         with self._translated(doing):
-            chunks = iter(self._objects.list(relative, chunk_size=_LISTED_AT_ONCE))
+            chunks = iter(self._objects.list(relative, offset=offset, chunk_size=_LISTED_AT_ONCE))
         while True:
             with self._translated(doing):
                 chunk = next(chunks, None)
@@ -170,11 +173,12 @@ class ObjectFiles:
                 max_concurrency=PARTS_AT_ONCE,
             )
 
-    def download(self, relative: str) -> Iterator[bytes] | None:
+    def download(self, relative: str, start: int = 0) -> Iterator[bytes] | None:
         """Read an object in pieces."""
+        options = {"range": {"offset": start}} if start else None
         with self._translated(f"reading {relative}"):
             try:
-                found = self._objects.get(relative)
+                found = self._objects.get(relative, options=options)
             except FileNotFoundError as error:
                 if not is_absent(error):
                     raise

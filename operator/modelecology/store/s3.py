@@ -107,9 +107,9 @@ class S3Objects:
         """Remove objects."""
         self._current().delete(paths)
 
-    def list(self, prefix: str | None = None, *, chunk_size: int = 1000) -> Any:
+    def list(self, prefix: str | None = None, *, offset: str | None = None, chunk_size: int = 1000) -> Any:
         """List objects."""
-        return self._current().list(prefix, chunk_size=chunk_size)
+        return self._current().list(prefix, offset=offset, chunk_size=chunk_size)
 
     def _current(self) -> S3Store:
         """Give the client of the credentials as they are now; a mounted Secret changes under us."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,8 @@ from aiohttp import web
 from modelecology.api.live_records import Exchange, Feedback
 from modelecology.api.routing import RoutingTable
 from modelecology.serving.gateway.app import Limits, Parts, build_app
+from modelecology.serving.gateway.embedder import Embedder
+from modelecology.serving.gateway.embeddings import Embeddings
 from modelecology.serving.gateway.journal import Journal, Keep, Redact, as_is
 from modelecology.serving.gateway.metrics import GatewayMetrics
 from modelecology.serving.gateway.recorder import MemoryRecorder
@@ -23,19 +25,10 @@ from modelecology.serving.gateway.service import Clocks
 from modelecology.serving.gateway.tables import Offer, Tables
 from modelecology.serving.gateway.tokens import TokenFile
 from modelecology.serving.tracing import NO_TRACING, Tracing
+from testbed.waiting import until as until  # noqa: PLC0414  # the tests of servers know it by this place
 
 LIVE, SHADOW, CANARY, OLD = (f"dates-{digit * 12}" for digit in "1234")
 Body = dict[str, Any]
-
-
-async def until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Return once a condition holds; fail after half a minute."""
-    async with asyncio.timeout(30.0):
-        while True:
-            found = holds()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.002)
 
 
 def table(version: int = 1, engines: tuple[str, ...] = ("http://127.0.0.1:9",), **changes: Any) -> Body:
@@ -217,6 +210,7 @@ async def staged(
     source: Still | Broken | None = None,
     namespace: str = "desk",
     tracing: Tracing = NO_TRACING,
+    embedder: Embedder | None = None,
 ) -> AsyncIterator[Stage]:
     """Serve a gateway before engines that listen already."""
     metrics = GatewayMetrics()
@@ -235,6 +229,7 @@ async def staged(
         engine_token=engine_token,
         limits=limits or Limits(),
         tracing=tracing,
+        embedder=embedder or Embeddings(),
     )
     app = build_app(parts, on_failure=lambda: ends.append("failed"))
     async with listening(app) as address, aiohttp.ClientSession(address) as client:

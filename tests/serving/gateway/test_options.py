@@ -41,6 +41,8 @@ def test_a_hook_is_found_by_module_and_function() -> None:
         ([*FILE, "--host", "0.0.0.0"], "give --token-file, or --insecure"),
         ([*FILE, "--token-file", "/nowhere"], "--token-file: /nowhere cannot be read"),
         ([*FILE, "--engine-token-file", "/nowhere"], "--engine-token-file"),
+        ([*FILE, "--classifier-token-file", "/nowhere"], "--classifier-token-file"),
+        ([*FILE, "--classifier-seconds", "0"], "no time above 0"),
         ([*FILE, "--port", "65536"], "whole number from 0 to 65535"),
         ([*FILE, "--answer-seconds", "0"], "no time above 0"),
         ([*FILE, "--answer-seconds", "nan"], "no time above 0"),

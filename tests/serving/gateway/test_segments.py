@@ -30,8 +30,12 @@ def said(number: int) -> Feedback:
     return Feedback(time=1.0, request_id=f"r-{number}", label="é\n\u2028")
 
 
-def recorder(folder: Path, clock: Clock, gateway: str = "a", **limits: float) -> SegmentRecorder:
-    return SegmentRecorder(folder, gateway, Retention(**limits), clock)  # type: ignore[arg-type]  # by name
+def recorder(
+    folder: Path, clock: Clock, gateway: str = "a", told: list[str] | None = None, **limits: float
+) -> SegmentRecorder:
+    given = Retention(**limits)  # type: ignore[arg-type]  # by name
+    reasons: list[str] = [] if told is None else told
+    return SegmentRecorder(folder, gateway, given, clock, reasons.append)
 
 
 def read(path: Path) -> list[LiveRecord]:
@@ -94,8 +98,10 @@ def test_old_segments_go_whoever_wrote_them_and_other_files_stay(tmp_path: Path)
     ):
         (tmp_path / name).write_text("")
         os.utime(tmp_path / name, (clock.now - age, clock.now - age))
-    kept = recorder(tmp_path, clock, segment_bytes=1, keep_seconds=100)
+    told: list[str] = []
+    kept = recorder(tmp_path, clock, told=told, segment_bytes=1, keep_seconds=100)
     kept.write([said(1)])
+    assert told == ["old", "old"]
     assert names(tmp_path) == sorted([first(clock), "live-3-b.jsonl", "x"])
 
 
@@ -104,9 +110,21 @@ def test_the_oldest_go_when_there_is_too_much_but_no_open_one(tmp_path: Path) ->
     for name, age in (("live-1-b.jsonl.part", 4), ("live-2-b.jsonl", 3), ("live-3-b.jsonl", 2)):
         (tmp_path / name).write_text("x" * 1000)
         os.utime(tmp_path / name, (clock.now - age, clock.now - age))
-    kept = recorder(tmp_path, clock, segment_bytes=1, keep_bytes=2500, keep_seconds=10**9)
+    told: list[str] = []
+    kept = recorder(tmp_path, clock, told=told, segment_bytes=1, keep_bytes=2500, keep_seconds=10**9)
     kept.write([said(1)])
+    assert (told, kept.held_bytes) == (["too_much"], sum(p.stat().st_size for p in tmp_path.iterdir()))
     assert names(tmp_path) == sorted(["live-1-b.jsonl.part", first(clock), "live-3-b.jsonl"])
+
+
+def test_what_is_deleted_is_counted_by_its_reason(tmp_path: Path) -> None:
+    metrics = GatewayMetrics()
+    limits = Retention(segment_bytes=1, keep_bytes=1)
+    kept = SegmentRecorder(tmp_path, "a", limits, Clock(), metrics.segment_deleted)
+    kept.write([said(1)])
+    name = "modelecology_gateway_segments_deleted_total"
+    assert metrics.registry.get_sample_value(name, {"reason": "too_much"}) == 1
+    assert kept.held_bytes == 0
 
 
 async def test_a_disk_that_is_full_loses_records_and_counts_them(

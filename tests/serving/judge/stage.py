@@ -24,7 +24,7 @@ from modelecology.serving.judge.docket import Docket
 from modelecology.serving.judge.metrics import JudgeMetrics
 from modelecology.serving.judge.pace import Pace
 from modelecology.serving.judge.port import Judge
-from modelecology.serving.judge.service import JudgeService, Settings
+from modelecology.serving.judge.service import JudgeService, Lines, Settings
 from modelecology.store.live_files import LiveFiles
 from tests.serving.gateway.stage import until
 
@@ -111,16 +111,19 @@ async def judging(
     judge: Judge,
     *,
     recorder: Recorder | None = None,
+    files: Lines | None = None,
     workers: int = 2,
     most_waiting: int = 100,
 ) -> AsyncIterator[Bench]:
-    """Let a judge work on a directory until the end of the block."""
+    """Let a judge work on a directory, or on what `files` gives, until the end of the block."""
     metrics = JudgeMetrics()
     docket = Docket(JUDGE, metrics, most_waiting=most_waiting)
     kept = recorder or MemoryRecorder()
     pace = Pace(100_000, asyncio.get_running_loop().time, first_pause=0.01)
     settings = Settings(JUDGE, lambda: 1_800_000_000.0, workers=workers, look_seconds=0.01)
-    service = JudgeService(LiveFiles(folder), docket, judge, kept, pace, metrics, settings)
+    service = JudgeService(
+        files or LiveFiles.in_directory(folder), docket, judge, kept, pace, metrics, settings
+    )
     task = asyncio.create_task(service.run())
     try:
         yield Bench(service, metrics, docket, kept)

@@ -44,6 +44,8 @@ def test_defaults_ask_slowly_and_are_named_as_the_model() -> None:
         ((*GIVEN, "--name", "a judge"), "without spaces"),
         ((*GIVEN, "--token-file", "/nowhere"), "--token-file: /nowhere cannot be read"),
         ((*GIVEN, "--per-minute", "0"), "whole number"),
+        ((*GIVEN, "--read-from", "s3://bucket"), "is no folder of a bucket, such as s3://bucket/prefix/live"),
+        ((*GIVEN, "--read-from", "file:///live"), "is no folder of a bucket"),
     ],
 )
 def test_what_is_wrong_is_named(

@@ -28,11 +28,19 @@ def check_patterns(document: Document, specialist: Specialist) -> Iterator[Findi
 
 
 def check_gateway(document: Document, specialist: Specialist, population: Population) -> Iterator[Finding]:
-    """Note rules that nobody would follow, as the Population keeps no table for gateways."""
+    """Note rules that nobody would follow: without a gateway any, and examples without a classifier."""
     if specialist.spec.contract.rules and population.spec.serving.gateway is None:
         name = population.metadata.name
         message = f"Population {name} has no spec.serving.gateway, so no rule is followed."
         yield _note(document, _MATCH, message, "Set spec.serving.gateway there.")
+        return
+    gateway = population.spec.serving.gateway
+    for place, rule in enumerate(specialist.spec.contract.rules):
+        if rule.example is not None and (gateway is None or gateway.classifier is None):
+            message = f"Population {population.metadata.name} has no classifier, so no example counts."
+            remedy = "Set spec.serving.gateway.classifier there, or take the examples out."
+            yield _note(document, (*_MATCH, place, "example"), message, remedy)
+            return
 
 
 def check_reach(specialists: Iterable[tuple[Document, Specialist]]) -> Iterator[Finding]:

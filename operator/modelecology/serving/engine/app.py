@@ -1,22 +1,25 @@
 """The HTTP face of the engine: vLLM's routes, status codes and error bodies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from modelecology.serving.tracing import NO_TRACING, Tracing
 
 from .doorman import Doorman
+from .embedding import EmbeddingAnswer, EmbeddingOrder
 from .refusal import Refusal, bad_request, broken, unavailable
 from .service import EngineService
+from .streaming import MEDIA_TYPE
 from .traced import Traced, tell_model
 from .wire import (
     ChatAnswer,
@@ -30,6 +33,7 @@ from .wire import (
 )
 
 _T = TypeVar("_T")
+_Seconds = Annotated[float | None, Query(ge=0, allow_inf_nan=False)]
 
 _CLIENT_GONE: Final = 499
 """What nginx writes down for a client that hung up; nobody reads this answer."""
@@ -87,18 +91,27 @@ def _offer_models(app: FastAPI, service: EngineService) -> None:
         return PlainTextResponse(await service.load(order))
 
     @app.post("/v1/unload_lora_adapter")
-    async def unload(order: UnloadOrder) -> PlainTextResponse:
-        return PlainTextResponse(await service.unload(order))
+    async def unload(order: UnloadOrder, drain_seconds: _Seconds = None) -> PlainTextResponse:
+        return PlainTextResponse(await service.unload(order, drain_seconds))
 
-    @app.post("/v1/chat/completions")
-    async def chat(order: ChatOrder, request: Request) -> ChatAnswer:
+    @app.post("/v1/chat/completions", response_model=ChatAnswer)
+    async def chat(order: ChatOrder, request: Request) -> ChatAnswer | StreamingResponse:
         tell_model(request, order.model)
+        if order.stream:
+            return await _streamed(request, service.stream(order))
         return await _while_connected(request, service.chat(order))
 
-    @app.post("/v1/completions")
-    async def complete(order: CompletionOrder, request: Request) -> TextAnswer:
+    @app.post("/v1/completions", response_model=TextAnswer)
+    async def complete(order: CompletionOrder, request: Request) -> TextAnswer | StreamingResponse:
         tell_model(request, order.model)
+        if order.stream:
+            return await _streamed(request, service.stream(order))
         return await _while_connected(request, service.complete(order))
+
+    @app.post("/v1/embeddings")
+    async def embed(order: EmbeddingOrder, request: Request) -> EmbeddingAnswer:
+        tell_model(request, order.model)
+        return await _while_connected(request, service.embed(order))
 
 
 def _answer_errors(app: FastAPI) -> None:
@@ -127,7 +140,20 @@ def _answer_errors(app: FastAPI) -> None:
         return answer(broken(f"The engine failed: {type(error).__name__}"))
 
 
-async def _while_connected(request: Request, work: Coroutine[None, None, _T]) -> _T:
+async def _streamed(request: Request, events: AsyncGenerator[bytes]) -> StreamingResponse:
+    """Stream events once there is a first, so that what is refused before it has its own status."""
+    first = await _while_connected(request, anext(events))
+
+    async def whole() -> AsyncIterator[bytes]:
+        async with contextlib.aclosing(events):
+            yield first
+            async for event in events:
+                yield event
+
+    return StreamingResponse(whole(), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-cache"})
+
+
+async def _while_connected(request: Request, work: Awaitable[_T]) -> _T:
     """Do the work unless the client hangs up first; then stop it, since nobody would read the answer."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))

@@ -15,6 +15,9 @@ Finish = Literal["stop", "length"]
 
 MAX_STOPS: Final = 4
 
+_UNFINISHED: Final = "\N{REPLACEMENT CHARACTER}"
+"""What a character's first bytes are read as, until its last ones are there."""
+
 
 class Mind(Protocol):
     """What a batch needs of the model; `Generalist` is one."""
@@ -70,9 +73,18 @@ class Row:
     """A prompt on its way through the batch. Whoever waits may end it early by finishing the future."""
 
     prompt: Prompt
+    hear: Callable[[str], None] | None = None
+    """Is told each piece of the answer once no later token can change it, in the model's thread."""
     future: Future[Completion] = field(default_factory=Future)
     tokens: list[int] = field(default_factory=list)
     generator: torch.Generator | None = None
+    said: int = 0
+
+    def say(self, text: str) -> None:
+        """Tell what of the answer so far was not told yet."""
+        if self.hear is not None and len(text) > self.said:
+            self.hear(text[self.said :])
+            self.said = len(text)
 
     def finish(self, completion: Completion) -> None:
         """Hand the answer over, unless the one who waits has gone."""
@@ -138,25 +150,25 @@ class Batch:
         for index, row in enumerate(self.rows):
             sampled = row.prompt.sampling.temperature > 0
             row.tokens.append(_sample(logits[index], row) if sampled else greedy[index])
-            done = self._completion(row)
-            if done is not None:
-                row.finish(done)
+            self._tell(row)
         self.drop_abandoned()
 
-    def _completion(self, row: Row) -> Completion | None:
-        """The row's answer, if its newest token ends it."""
+    def _tell(self, row: Row) -> None:
+        """Tell what the newest token adds, and hand the answer over if it ends it."""
         ended = row.tokens[-1] in self._mind.ends
         full = len(row.tokens) >= row.prompt.max_tokens
-        if not ended and not full and not row.prompt.stops:
-            return None
+        if not (ended or full or row.prompt.stops or row.hear):
+            return
         text = self._mind.decode(row.tokens[:-1] if ended else row.tokens)
         cuts = [text.find(stop) for stop in row.prompt.stops if stop in text]
-        if not ended and not full and not cuts:
-            return None
+        if not (ended or full or cuts):
+            row.say(_settled(text, row.prompt.stops))
+            return
         if cuts:
             text = text[: min(cuts)]
+        row.say(text)
         finish: Finish = "stop" if ended or cuts else "length"
-        return Completion(text, finish, len(row.prompt.tokens), len(row.tokens))
+        row.finish(Completion(text, finish, len(row.prompt.tokens), len(row.tokens)))
 
     def _keep(self, wanted: Callable[[Row], bool]) -> None:
         kept = [index for index, row in enumerate(self.rows) if wanted(row)]
@@ -214,6 +226,13 @@ def _pairs(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
 
 def _pad_keys(state: Tensor, length: int) -> Tensor:
     return functional.pad(state, (0, 0, length - state.shape[-2], 0))
+
+
+def _settled(text: str, stops: Sequence[str]) -> str:
+    """Leave out the end that the next token may change: a part of a character, or of a text that ends all."""
+    text = text.rstrip(_UNFINISHED)
+    begun = [size for stop in stops for size in range(1, len(stop)) if text.endswith(stop[:size])]
+    return text[: len(text) - max(begun, default=0)]
 
 
 def _sample(logits: Tensor, row: Row) -> int:

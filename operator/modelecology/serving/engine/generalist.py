@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from .admission import AdapterFiles
 from .fit import LoraWeights, fit
-from .pool import LoraPool, Slot
+from .pool import BASE_SLOT, LoraPool, Slot
 from .refusal import bad_request
 
 
@@ -113,6 +114,17 @@ class Generalist:
             self._pool.end()
         logits: Tensor = output.logits
         return logits[:, -1].float()
+
+    @torch.inference_mode()
+    def embed(self, tokens: Sequence[int]) -> list[float]:
+        """The direction of a text by the base: the mean of its last hidden states, scaled to length 1."""
+        self._pool.begin((BASE_SLOT,), len(tokens))
+        try:
+            output = self._model.base_model(input_ids=torch.tensor([list(tokens)]), use_cache=False)
+        finally:
+            self._pool.end()
+        mean = output.last_hidden_state[0].float().mean(dim=0)
+        return [float(number) for number in functional.normalize(mean, dim=0)]
 
     def _tokens(self, text: str, *, special: bool) -> list[int]:
         encoded = self._tokenizer(text, add_special_tokens=special)["input_ids"]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -17,6 +17,7 @@ from .refusal import Refusal, bad_request, not_found, unavailable
 
 INVALID: Final = "InvalidUserInput"
 MAX_NAME_LENGTH: Final = 253
+_END_AGAIN_SECONDS: Final = 0.05
 
 
 class Loader(Protocol):
@@ -131,17 +132,19 @@ class Residents:
         self._served[name] = Resident(name, path, slot)
         self._metrics.adapter_loaded(name, slot.size, monotonic() - started)
 
-    async def unload(self, name: str, loader: Loader, call: Call) -> None:
+    async def unload(self, name: str, loader: Loader, call: Call, drain_seconds: float | None = None) -> None:
         """Stop taking requests for a name, let those under way end, and delete the weights.
 
-        After the drain time what still runs is ended with 503. Raises Refusal (404) for an unknown name.
+        What still runs after the engine's drain time, or after `drain_seconds` if these are less, is ended
+        with 503. Raises Refusal (404) for an unknown name.
         """
         resident = self._served.get(name)
         if resident is None or resident.leaving:
             raise not_found(f"The lora adapter '{name}' cannot be found.", "lora_name")
         resident.leaving = True
         try:
-            await self._drain(resident)
+            own = self._drain_seconds
+            await self._drain(resident, own if drain_seconds is None else min(own, drain_seconds))
             await asyncio.wrap_future(call(lambda: loader.detach(resident.slot.key)))
         except BaseException:
             # Nothing was deleted, so the adapter is served as before and the caller may try again.
@@ -150,17 +153,20 @@ class Residents:
         del self._served[name]
         self._metrics.adapter_gone(name)
 
-    async def _drain(self, resident: Resident) -> None:
+    async def _drain(self, resident: Resident, seconds: float) -> None:
         if not resident.running:
             return
         resident.idle.clear()
         try:
-            async with asyncio.timeout(self._drain_seconds):
+            async with asyncio.timeout(seconds):
                 await resident.idle.wait()
         except TimeoutError:
-            for future in [future for use in resident.running for future in use.futures]:
-                _end(future, unavailable(f"The model `{resident.name}` is being unloaded."))
-            await resident.idle.wait()
+            while resident.running:
+                for future in [future for use in resident.running for future in use.futures]:
+                    _end(future, unavailable(f"The model `{resident.name}` is being unloaded."))
+                # A request whose prompt is still being read has no answer yet that could be ended.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(resident.idle.wait(), _END_AGAIN_SECONDS)
 
 
 def _end(future: Future[Completion], error: Exception) -> None:

@@ -1,9 +1,11 @@
 """The engine's acts: answer, load, unload, list; between the HTTP routes and the model's thread."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import torch
@@ -13,7 +15,8 @@ from .generalist import BaseUnusable, Generalist
 from .metrics import UNKNOWN, EngineMetrics
 from .options import EngineOptions
 from .refusal import Refusal, bad_request, unavailable
-from .residents import Residents, Use
+from .residents import Residents
+from .streaming import Chunks, failure
 from .wire import (
     ChatAnswer,
     ChatOrder,
@@ -100,55 +103,63 @@ class EngineService:
         log.info("loaded %s from %s", order.lora_name, order.lora_path)
         return f"Success: LoRA adapter '{order.lora_name}' added successfully."
 
-    async def unload(self, order: UnloadOrder) -> str:
+    async def unload(self, order: UnloadOrder, drain_seconds: float | None = None) -> str:
         """Drain and delete an adapter and say so. Raises Refusal."""
-        await self._residents.unload(order.lora_name, self._loaded(), self._worker.call)
+        await self._residents.unload(order.lora_name, self._loaded(), self._worker.call, drain_seconds)
         log.info("unloaded %s", order.lora_name)
         return f"Success: LoRA adapter '{order.lora_name}' removed successfully."
 
     async def chat(self, order: ChatOrder) -> ChatAnswer:
         """Answer a conversation. Raises Refusal."""
-        generalist = self._loaded()
-        messages = [message.plain() for message in order.messages]
-        limit = order.max_completion_tokens or order.max_tokens
-
-        def encode() -> list[list[int]]:
-            return [generalist.encode_chat(messages)]
-
-        completions = await self._answer(order, encode, limit)
-        return chat_answer(order.model, completions[0])
+        return chat_answer(order.model, (await self._answer(order))[0])
 
     async def complete(self, order: CompletionOrder) -> TextAnswer:
         """Continue one or several texts. Raises Refusal."""
-        generalist = self._loaded()
-        prompts = _checked(order.prompts, "prompt")
+        return text_answer(order.model, await self._answer(order))
 
-        def encode() -> list[list[int]]:
-            return [generalist.encode(prompt) for prompt in prompts]
+    async def stream(self, order: ChatOrder | CompletionOrder) -> AsyncGenerator[bytes]:
+        """Answer as it is written, in server-sent events.
 
-        return text_answer(order.model, await self._answer(order, encode, order.max_tokens))
+        Raises Refusal before the first event; what goes wrong later is told by the last event.
+        """
+        chunks, pieces, begun = Chunks(order), _Pieces(), False
+        # A task of its own: a client that stops reading holds no adapter.
+        answering = asyncio.create_task(self._answer(order, pieces))
+        answering.add_done_callback(pieces.end)
+        try:
+            while (said := await pieces.get()) is not None:
+                event = chunks.text(*said)
+                yield event if begun else chunks.begin() + event
+                begun = True
+            completions = await answering
+        except Refusal as refusal:
+            if not begun:
+                raise
+            yield failure(refusal)
+            return
+        finally:
+            answering.cancel()
+        yield (b"" if begun else chunks.begin()) + chunks.end(completions)
 
     async def _answer(
-        self,
-        order: ChatOrder | CompletionOrder,
-        encode: Callable[[], list[list[int]]],
-        limit: int | None,
+        self, order: ChatOrder | CompletionOrder, pieces: "_Pieces | None" = None
     ) -> list[Completion]:
-        started = time.monotonic()
-        label = UNKNOWN
+        started, label = time.monotonic(), UNKNOWN
+        self._loaded()
         try:
-            if order.stream:
-                raise bad_request("stream: true is not served by this engine; send stream: false", "stream")
-            stops = _checked(order.stops, "stop")
+            if order.stream_options is not None and not order.stream:
+                raise bad_request("stream_options belongs to stream: true; leave it out", "stream_options")
             with self._residents.use(order.model) as use:
                 label = order.model
-                encoded = await asyncio.to_thread(encode)
-                sampling = order.sampling()
-                prompts = [
-                    Prompt(tuple(tokens), use.slot, self._room(tokens, limit), sampling, stops)
-                    for tokens in encoded
-                ]
-                completions = await self._generate(use, prompts)
+                try:
+                    for index, prompt in enumerate(await self._prompts(order, use.slot)):
+                        hear = partial(pieces.put, index) if pieces is not None else None
+                        use.futures.append(self._worker.submit(prompt, hear))
+                    completions = await asyncio.gather(*map(asyncio.wrap_future, use.futures))
+                finally:
+                    # Whoever asked may have gone; what is not done by now is not worth a token more.
+                    for future in use.futures:
+                        future.cancel()
         except Refusal as refusal:
             self.metrics.refused(label, refusal.status)
             raise
@@ -157,15 +168,17 @@ class EngineService:
         self.metrics.answered(label, time.monotonic() - started, read, written)
         return completions
 
-    async def _generate(self, use: Use, prompts: Sequence[Prompt]) -> list[Completion]:
-        try:
-            for prompt in prompts:
-                use.futures.append(self._worker.submit(prompt))
-            return await asyncio.gather(*(asyncio.wrap_future(future) for future in use.futures))
-        finally:
-            # Whoever asked may have gone; what is not done by now is not worth a token more.
-            for future in use.futures:
-                future.cancel()
+    async def _prompts(self, order: ChatOrder | CompletionOrder, slot: str) -> list[Prompt]:
+        generalist, sampling = self._loaded(), order.sampling()
+        stops = _checked(order.stops, "stop")
+        if isinstance(order, ChatOrder):
+            messages = [message.plain() for message in order.messages]
+            limit = order.max_completion_tokens or order.max_tokens
+            encoded = [await asyncio.to_thread(generalist.encode_chat, messages)]
+        else:
+            texts, limit = _checked(order.prompts, "prompt"), order.max_tokens
+            encoded = await asyncio.to_thread(lambda: [generalist.encode(text) for text in texts])
+        return [Prompt(tuple(tokens), slot, self._room(tokens, limit), sampling, stops) for tokens in encoded]
 
     def _room(self, tokens: Sequence[int], limit: int | None) -> int:
         longest = self._loaded().max_length
@@ -202,6 +215,27 @@ class EngineService:
 
     def _waiting(self) -> float:
         return float(self._worker.waiting)
+
+
+class _Pieces:
+    """Pieces of answers, each with the index of its prompt; the model's thread puts them in."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[tuple[int, str] | None] = asyncio.Queue()
+
+    def put(self, index: int, piece: str) -> None:
+        """Add one; after the loop's end there is nobody to hear it."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, (index, piece))
+
+    def end(self, _answered: object) -> None:
+        """Say that no more come."""
+        self._queue.put_nowait(None)
+
+    async def get(self) -> tuple[int, str] | None:
+        """Give the next one, or None after the last."""
+        return await self._queue.get()
 
 
 def _checked(read: Callable[[], tuple[str, ...]], field: str) -> tuple[str, ...]:

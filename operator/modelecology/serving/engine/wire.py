@@ -50,6 +50,12 @@ class Message(_Order):
         return {"role": self.role, "content": text}
 
 
+class StreamOptions(_Order):
+    """What a stream says besides the text."""
+
+    include_usage: bool = False
+
+
 class _Generation(_Order):
     model: str = Field(min_length=1)
     max_tokens: int | None = Field(default=None, ge=1)
@@ -59,6 +65,7 @@ class _Generation(_Order):
     stop: str | tuple[str, ...] | None = None
     n: Literal[1] = 1
     stream: bool = False
+    stream_options: StreamOptions | None = None
     user: str | None = None
     # Accepted at the value that means nothing, since clients send them unasked.
     presence_penalty: Literal[0] = 0

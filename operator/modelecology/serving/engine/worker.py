@@ -79,9 +79,12 @@ class Worker:
             self._mind = mind
             self._news.notify()
 
-    def submit(self, prompt: Prompt) -> Future[Completion]:
-        """Ask for one answer. Raises Refusal (503) if too many wait already, or the engine is stopping."""
-        row = Row(prompt)
+    def submit(self, prompt: Prompt, hear: Callable[[str], None] | None = None) -> Future[Completion]:
+        """Ask for one answer, and for its pieces as they are written, told in the model's thread.
+
+        Raises Refusal (503) if too many wait already, or the engine is stopping.
+        """
+        row = Row(prompt, hear)
         with self._news:
             if self._stopping:
                 raise unavailable("The engine is stopping.")

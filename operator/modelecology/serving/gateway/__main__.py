@@ -16,6 +16,7 @@ from modelecology.api.routing import routes_name
 from modelecology.serving.tracing import open_tracing
 
 from .app import Parts, build_app
+from .embeddings import Embeddings
 from .journal import Journal
 from .metrics import GatewayMetrics
 from .options import GatewayOptions, parse
@@ -48,7 +49,10 @@ async def _app(options: GatewayOptions) -> web.Application:
     recorder = None
     if options.records is not None:
         gateway = f"{socket.gethostname()}-{secrets.token_hex(4)}"
-        recorder = SegmentRecorder(options.records, gateway, options.retention, time.time)
+        recorder = kept = SegmentRecorder(
+            options.records, gateway, options.retention, time.time, metrics.segment_deleted
+        )
+        metrics.watch("records_bytes", "Records kept here, as of the last segment.", lambda: kept.held_bytes)
     parts = Parts(
         tables=Tables(options.population, options.namespace, metrics),
         source=_source(options),
@@ -57,6 +61,7 @@ async def _app(options: GatewayOptions) -> web.Application:
         clocks=Clocks(steady=asyncio.get_running_loop().time, wall=time.time),
         token=options.token,
         engine_token=options.engine_token,
+        embedder=Embeddings(options.classifier_token),
         limits=options.limits,
         tracing=open_tracing("modelecology-gateway", os.environ),
     )

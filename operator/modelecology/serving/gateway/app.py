@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,13 +15,17 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelecology.serving.tracing import NO_TRACING, Tracing
 
+from .checks import Checks
+from .classifier import Classifier
+from .embedder import Embedder
+from .embeddings import Embeddings
 from .flights import Flights
 from .journal import Journal, Judged
 from .metrics import GatewayMetrics
 from .mirror import Mirror
 from .models import model_list
 from .orders import CHAT, COMPLETIONS, read_feedback
-from .refusal import Refusal, unavailable
+from .refusal import Refusal, bad_request, unavailable
 from .replicas import Replicas
 from .service import Clocks, Gateway, body_of, refused
 from .tables import Held, Tables, TableSource
@@ -42,6 +46,8 @@ class Limits:
     answer_seconds: float = 300.0
     mirror_waiting: int = 256
     mirror_workers: int = 4
+    classifier_seconds: float = 0.2
+    checks_waiting: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class Parts:
     engine_token: TokenFile | None = None
     limits: Limits = Limits()
     tracing: Tracing = NO_TRACING
+    embedder: Embedder = field(default_factory=Embeddings)
 
 
 def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Application:
@@ -90,6 +97,9 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
         most_waiting=limits.mirror_waiting,
         workers=limits.mirror_workers,
     )
+    classifier = Classifier(parts.embedder, metrics, parts.clocks.steady, seconds=limits.classifier_seconds)
+    tables.listen(classifier.use)
+    checks = Checks(classifier, parts.journal.counts, metrics, most_waiting=limits.checks_waiting)
     gateway = Gateway(
         tables,
         upstream,
@@ -98,18 +108,22 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
         parts.journal,
         metrics,
         parts.clocks,
+        classifier,
+        checks,
         most_running=limits.running,
         tracing=parts.tracing,
     )
     metrics.watch("running", "Requests that run now.", lambda: gateway.running)
     metrics.watch("mirror_waiting", "Copies that wait for a shadow.", mirror.waiting)
+    metrics.watch("checks_waiting", "Requests that wait for the classifier's check.", checks.waiting)
     app = web.Application(middlewares=[_errors, _doorman(parts.token)], client_max_size=limits.body_bytes)
-    _offer(app, gateway, parts)
-    app.cleanup_ctx.append(_background(parts, mirror, upstream, on_failure))
+    _offer(app, gateway, checks, parts)
+    work = (mirror.run, classifier.run, checks.run)
+    app.cleanup_ctx.append(_background(parts, work, (upstream.close, classifier.close), on_failure))
     return app
 
 
-def _offer(app: web.Application, gateway: Gateway, parts: Parts) -> None:
+def _offer(app: web.Application, gateway: Gateway, checks: Checks, parts: Parts) -> None:
     async def models(_request: web.Request) -> web.Response:
         return web.json_response(model_list(gateway.table().table))
 
@@ -121,6 +135,16 @@ def _offer(app: web.Application, gateway: Gateway, parts: Parts) -> None:
                 "not_implemented",
                 "This gateway keeps no records. Start it with --records-dir.",
             )
+        if order.task is not None:
+            known = _task_of(gateway.table(), order.task)
+            if not checks.told(order.request_id, known):
+                raise Refusal(
+                    HTTPStatus.NOT_FOUND,
+                    "invalid_request_error",
+                    "request_id: this gateway remembers no classified request of this id.",
+                    "request_id",
+                )
+            return web.json_response({"request_id": order.request_id}, status=HTTPStatus.ACCEPTED)
         draft = Judged(parts.clocks.wall(), order.request_id, order.score, order.label)
         if not parts.journal.add(draft):
             raise unavailable("Too many records wait to be written. Try again in a moment.")
@@ -145,8 +169,20 @@ def _offer(app: web.Application, gateway: Gateway, parts: Parts) -> None:
     app.router.add_get("/metrics", metrics)
 
 
+def _task_of(held: Held, name: str) -> str | None:
+    """The task that a user means; None where it is the generalist's. Raises Refusal."""
+    if name == held.plan.generalist:
+        return None
+    if name not in held.plan.lanes:
+        raise bad_request("task: name a task of the population, or the generalist for none.", "task")
+    return name
+
+
 def _background(
-    parts: Parts, mirror: Mirror, upstream: Upstream, on_failure: Callable[[], None]
+    parts: Parts,
+    work: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    closing: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    on_failure: Callable[[], None],
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         def ended(task: asyncio.Task[None]) -> None:
@@ -160,13 +196,14 @@ def _background(
 
     async def run(_app: web.Application) -> AsyncIterator[None]:
         following = start(parts.source.follow(parts.tables))
-        mirroring = start(mirror.run())
+        working = {start(each()) for each in work}
         writing = start(parts.journal.run())
         yield
-        await _cancelled({following, mirroring})
+        await _cancelled({following, *working})
         parts.journal.end()
         await asyncio.wait({writing})
-        await upstream.close()
+        for close in closing:
+            await close()
         await asyncio.to_thread(parts.tracing.close)
 
     return run

@@ -24,6 +24,7 @@ MOST_NAMES: Final = 512
 """Served names that are counted at once; beyond that, those which the table has dropped are forgotten."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_COSINES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 _PREFIX = "modelecology_gateway"
 
 
@@ -43,9 +44,26 @@ class GatewayMetrics:
         self._mirrored = self._counter("mirrored", "Copies that a shadow was asked.", "model", "outcome")
         self._dropped = self._counter("mirror_dropped", "Copies that were not made.", "model", "reason")
         self._records = self._counter("records", "Records of live traffic.", "outcome")
+        self._segments = self._counter("segments_deleted", "Segments of records deleted here.", "reason")
         self._engines = self._counter("engine_failures", "Tries that an engine failed.", "engine", "kind")
         self._isolated = self._counter("isolated", "Running requests cut off by a quarantine.", "model")
         self._refused = self._counter("tables_refused", "Routing tables that were not taken.", "reason")
+        self._classified = self._counter(
+            "classified", "Requests that the classifier was to route.", "outcome"
+        )
+        self._checked = self._counter(
+            "classifier_checks", "Requests of known tasks that it was to be checked by.", "outcome"
+        )
+        self._examples_failed = self._counter(
+            "examples_failed", "Times that the classifier did not embed the examples."
+        )
+        self._similarity = Histogram(
+            f"{_PREFIX}_check_similarity",
+            "Cosine to the nearest example, by whether the classifier was right.",
+            ("right",),
+            buckets=_COSINES,
+            registry=self.registry,
+        )
         self._seconds = Histogram(
             f"{_PREFIX}_request_seconds",
             "From a request to the end of its answer.",
@@ -93,6 +111,10 @@ class GatewayMetrics:
         """Records were written, dropped or failed."""
         self._records.labels(outcome).inc(number)
 
+    def segment_deleted(self, reason: str) -> None:
+        """A segment of records was deleted here: old or too_much."""
+        self._segments.labels(reason).inc()
+
     def engine_failed(self, engine: str, kind: str) -> None:
         """An engine did not answer as it must."""
         self._failing.add(engine)
@@ -101,6 +123,22 @@ class GatewayMetrics:
     def isolated(self, model: str) -> None:
         """A running request was cut off."""
         self._isolated.labels(self._label(model)).inc()
+
+    def classified(self, outcome: str) -> None:
+        """The classifier was to route: routed, unproven, not_similar, slow, broken, resting or unready."""
+        self._classified.labels(outcome).inc()
+
+    def checked(self, outcome: str) -> None:
+        """It was checked: right, wrong or unsaid; or was not: dropped or failed."""
+        self._checked.labels(outcome).inc()
+
+    def similar(self, cosine: float, *, right: bool) -> None:
+        """A check found its nearest example."""
+        self._similarity.labels(str(right).lower()).observe(cosine)
+
+    def examples_failed(self) -> None:
+        """The examples were not embedded."""
+        self._examples_failed.inc()
 
     def table_refused(self, reason: str) -> None:
         """A table was not taken."""

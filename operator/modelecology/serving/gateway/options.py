@@ -34,6 +34,7 @@ class GatewayOptions:
     port: int
     token: TokenFile | None
     engine_token: TokenFile | None
+    classifier_token: TokenFile | None
     limits: Limits
     drain_seconds: float
     records: Path | None
@@ -59,6 +60,7 @@ def parse(arguments: Sequence[str] | None = None) -> GatewayOptions:
         port=given.port,
         token=token,
         engine_token=_token(parser, "--engine-token-file", given.engine_token_file),
+        classifier_token=_token(parser, "--classifier-token-file", given.classifier_token_file),
         limits=Limits(
             body_bytes=given.max_body_kib * 1024,
             running=given.max_running,
@@ -66,6 +68,7 @@ def parse(arguments: Sequence[str] | None = None) -> GatewayOptions:
             answer_seconds=given.answer_seconds,
             mirror_waiting=given.mirror_queue,
             mirror_workers=given.mirror_concurrency,
+            classifier_seconds=given.classifier_seconds,
         ),
         drain_seconds=given.drain_seconds,
         records=given.records_dir,
@@ -96,6 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--token-file", type=Path, metavar="FILE", help="bearer token that clients must send")
     add("--insecure", action="store_true", help="listen on other addresses without a token")
     add("--engine-token-file", type=Path, metavar="FILE", help="bearer token that is sent to the engines")
+    add(
+        "--classifier-token-file",
+        type=Path,
+        metavar="FILE",
+        help="bearer token that is sent to the classifier",
+    )
+    add(
+        "--classifier-seconds",
+        type=_seconds,
+        default=0.2,
+        metavar="S",
+        help="time for the classifier, where a user waits for it (default 0.2)",
+    )
     add("--max-body-kib", type=Whole(1, 1 << 18), default=2048, metavar="N", help="largest request")
     add("--max-running", type=Whole(1, 1 << 20), default=1024, metavar="N", help="requests at once")
     add("--connect-seconds", type=_seconds, default=2.0, metavar="S", help="time for an engine to accept")

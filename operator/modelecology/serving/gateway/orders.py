@@ -64,11 +64,12 @@ class FeedbackOrder(BaseModel):
     request_id: str = Field(pattern=r"^[-_a-zA-Z0-9]{1,64}$")
     score: float | None = Field(default=None, ge=0, le=1, strict=True)
     label: str | None = Field(default=None, max_length=65536)
+    task: str | None = Field(default=None, min_length=1, max_length=_MOST_NAME)
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> FeedbackOrder:
-        if (self.score is None) == (self.label is None):
-            raise ValueError("give score or label, one of the two")
+        if [self.score, self.label, self.task].count(None) != 2:
+            raise ValueError("give score, label or task, one of the three")
         return self
 
 

@@ -25,7 +25,11 @@ FALLBACK: Final = "x-modelecology-fallback"
 TABLE: Final = "x-modelecology-table"
 TASK: Final = "x-modelecology-task"
 RULE: Final = "x-modelecology-rule"
+SIMILARITY: Final = "x-modelecology-similarity"
 
+_NO_TASK: Final = frozenset(
+    {RouteReason.NO_RULE_MATCHED, RouteReason.NOTHING_SIMILAR, RouteReason.CLASSIFIER_UNPROVEN}
+)
 _ARMS: Final = {RouteReason.LIVE: Arm.LIVE, RouteReason.CANARY: Arm.CANARY}
 _RECORDED: Final = frozenset({RouteReason.LIVE, RouteReason.CANARY, RouteReason.NO_LIVE_REVISION})
 
@@ -106,6 +110,8 @@ class Passage:
             found[TASK] = route.task
         if route.rule is not None:
             found[RULE] = route.rule
+        if route.similarity is not None:
+            found[SIMILARITY] = f"{route.similarity:.3f}"
         return found
 
 
@@ -142,7 +148,7 @@ def no_route(chosen: Route, model: str) -> Refusal:
             f"model: the population has no {model!r}. GET /v1/models lists what it has.",
             "model",
         )
-    if reason is RouteReason.NO_RULE_MATCHED:
+    if reason in _NO_TASK:
         return Refusal(
             HTTPStatus.NOT_FOUND,
             "invalid_request_error",
@@ -154,6 +160,7 @@ def no_route(chosen: Route, model: str) -> Refusal:
         RouteReason.QUARANTINED: "the revision is quarantined",
         RouteReason.NOT_RESIDENT: "no engine has the revision loaded",
         RouteReason.WRONG_MODEL_ANSWERED: "an engine answered in another model's name",
+        RouteReason.CLASSIFIER_AWAY: "the classifier does not answer now",
     }.get(reason, reason.value)
     return Refusal(
         HTTPStatus.SERVICE_UNAVAILABLE,

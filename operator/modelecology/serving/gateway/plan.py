@@ -9,8 +9,10 @@ from typing import TypeAlias
 
 from pydantic_core import SchemaValidator, core_schema
 
-from modelecology.api.routing import Fallback, MatchRule, RoutingTable, TaskRoute
+from modelecology.api.routing import Fallback, MatchRule, RoutingTable, TaskRoute, classifier_mark
 from modelecology.api.vocabulary import MatchBy
+
+from .embedder import Place
 
 MOST_TEXT = 8192
 """Characters of a message that rules look at, from its beginning."""
@@ -50,6 +52,27 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A request of a task, as users write it; `place` is as in a rule."""
+
+    place: str
+    task: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What the classifier is asked by: all examples, and to which of their tasks its word routes."""
+
+    mark: str
+    place: Place
+    minimum: float
+    sample: float
+    routed: frozenset[str]
+    each: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What `route` works with: lanes by task, by specialist, and by the revisions that may be asked for."""
 
@@ -63,6 +86,7 @@ class Plan:
     rules: tuple[Rule, ...]
     header_names: tuple[str, ...]
     recorded: float
+    examples: Examples | None = None
 
     def rule_of(self, facts: Facts) -> Rule | None:
         """The first rule that matches."""
@@ -86,7 +110,9 @@ def plan(table: RoutingTable) -> Plan:
         for lane in table.routes
         for name in (*lane.pinned, *(() if lane.live is None else (lane.live,)))
     }
-    rules = tuple(_compiled(place, rule) for place, rule in enumerate(table.rules))
+    rules = tuple(
+        _compiled(place, rule) for place, rule in enumerate(table.rules) if rule.by is not MatchBy.EXAMPLE
+    )
     return Plan(
         population=table.population,
         generalist=table.generalist,
@@ -98,12 +124,36 @@ def plan(table: RoutingTable) -> Plan:
         rules=rules,
         header_names=tuple({rule.name for rule in rules if rule.by is MatchBy.HEADER}),
         recorded=table.recorded or 0.0,
+        examples=_examples(table),
     )
+
+
+def _examples(table: RoutingTable) -> Examples | None:
+    classifier = table.classifier
+    each = tuple(
+        Example(_place(number, rule), rule.task, rule.value)
+        for number, rule in enumerate(table.rules)
+        if rule.by is MatchBy.EXAMPLE
+    )
+    if classifier is None or not each:
+        return None
+    return Examples(
+        classifier_mark(classifier, table.rules),
+        Place(classifier.endpoint, classifier.model),
+        classifier.minimum_similarity,
+        classifier.sample,
+        frozenset(classifier.tasks) & {example.task for example in each},
+        each,
+    )
+
+
+def _place(number: int, rule: MatchRule) -> str:
+    return f"rules[{number}] {rule.by}"
 
 
 def _compiled(place: int, rule: MatchRule) -> Rule:
     name = (rule.name or "").lower() if rule.by is MatchBy.HEADER else rule.name or ""
-    return Rule(f"rules[{place}] {rule.by}", rule.task, rule.by, name, _finder(rule))
+    return Rule(_place(place, rule), rule.task, rule.by, name, _finder(rule))
 
 
 def _finder(rule: MatchRule) -> _Found:

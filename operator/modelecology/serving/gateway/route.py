@@ -7,7 +7,8 @@ from hashlib import blake2b
 
 from modelecology.api.routing import CanaryRoute, Fallback, RouteReason, TaskRoute
 
-from .plan import Facts, Plan
+from .plan import Examples, Facts, Plan
+from .word import Word
 
 _MOST_KEY = 256
 
@@ -16,7 +17,8 @@ _MOST_KEY = 256
 class Route:
     """Where to: a served name, or None for an error. `wanted` could not serve, where the fallback does.
 
-    `rule` is the place of the rule that chose the task, where the request named the population.
+    `rule` is the place of the rule that chose the task, where the request named the population; `similarity`
+    is what the classifier found, where it was asked.
     """
 
     target: str | None
@@ -25,20 +27,24 @@ class Route:
     task: str | None = None
     wanted: str | None = None
     rule: str | None = None
+    similarity: float | None = None
+
+    @property
+    def by_classifier(self) -> bool:
+        """Whether the classifier's word chose the task."""
+        return self.task is not None and self.similarity is not None
 
 
-def route(plan: Plan, facts: Facts, sticky: str) -> Route:
-    """Route one request; `sticky` keeps a user or a session on one side of a canary."""
+def route(plan: Plan, facts: Facts, sticky: str, word: Word | None = None) -> Route:
+    """Route one request; `sticky` keeps a user or a session on one side of a canary.
+
+    `word` is the classifier's, where it was asked before; it counts where no rule matches.
+    """
     if facts.model == plan.population:
         rule = plan.rule_of(facts)
         if rule is None:
-            return fall_back(plan, RouteReason.NO_RULE_MATCHED)
-        lane = plan.lanes.get(rule.task)
-        if lane is None:
-            chosen = fall_back(plan, RouteReason.NO_LIVE_REVISION, rule.task)
-        else:
-            chosen = _serve(plan, lane, sticky)
-        return replace(chosen, rule=rule.place)
+            return _by_word(plan, sticky, word)
+        return replace(_of_task(plan, rule.task, sticky), rule=rule.place)
     lane = plan.lanes.get(facts.model) or plan.aliases.get(facts.model)
     if lane is not None:
         return _serve(plan, lane, sticky)
@@ -78,6 +84,37 @@ def shadow_of(plan: Plan, chosen: Route, ticket: str) -> str | None:
 def is_sampled(plan: Plan, chosen: Route, ticket: str) -> bool:
     """Whether an answer of a live revision is written down for what may be said of it later."""
     return chosen.reason is RouteReason.LIVE and _unit("recorded", ticket) < plan.recorded
+
+
+def is_checked(examples: Examples, ticket: str) -> bool:
+    """Whether the classifier is checked by a request, if its task is known."""
+    return _unit("checked", ticket) < examples.sample
+
+
+def _by_word(plan: Plan, sticky: str, word: Word | None) -> Route:
+    """Route by what the classifier says, as far as the table lets it; anything else falls back."""
+    examples = plan.examples
+    if examples is None:
+        return fall_back(plan, RouteReason.NO_RULE_MATCHED)
+    if not examples.routed:
+        return fall_back(plan, RouteReason.CLASSIFIER_UNPROVEN)
+    if word is None or word.mark != examples.mark:
+        # It was not asked, or of the examples of another table.
+        return fall_back(plan, RouteReason.CLASSIFIER_AWAY)
+    if word.task is None or word.similarity is None:
+        chosen = fall_back(plan, word.why or RouteReason.NOTHING_SIMILAR)
+    elif word.task not in examples.routed:
+        chosen = fall_back(plan, RouteReason.CLASSIFIER_UNPROVEN)
+    else:
+        chosen = replace(_of_task(plan, word.task, sticky), rule=word.place)
+    return replace(chosen, similarity=word.similarity)
+
+
+def _of_task(plan: Plan, task: str, sticky: str) -> Route:
+    lane = plan.lanes.get(task)
+    if lane is None:
+        return fall_back(plan, RouteReason.NO_LIVE_REVISION, task)
+    return _serve(plan, lane, sticky)
 
 
 def _serve(plan: Plan, lane: TaskRoute, sticky: str) -> Route:

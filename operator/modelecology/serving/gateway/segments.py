@@ -2,7 +2,7 @@
 
 `live-<time>-<number>-<gateway>.jsonl` is whole and never written again; `.part` at the end means that its
 gateway still writes it, or died while it did: its last line may be cut short. Several gateways may share a
-directory.
+directory, or each has one of its own, out of which store/live_shipper.py carries what is there to a bucket.
 """
 
 from __future__ import annotations
@@ -28,18 +28,31 @@ class Retention:
 
 
 class SegmentRecorder:
-    """Writes to one directory; `gateway` keeps its names apart from others', `now` is seconds since 1970."""
+    """Writes to one directory; `gateway` keeps its names apart from others', `now` is seconds since 1970.
 
-    def __init__(self, directory: Path, gateway: str, retention: Retention, now: Callable[[], float]) -> None:
+    `deleted` is told of each segment that went: old, or too_much.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        gateway: str,
+        retention: Retention,
+        now: Callable[[], float],
+        deleted: Callable[[str], None] = lambda reason: None,
+    ) -> None:
         self._directory = directory
         self._gateway = gateway
         self._retention = retention
         self._now = now
+        self._deleted = deleted
         self._file: BinaryIO | None = None
         self._path = directory
         self._begun = 0.0
         self._size = 0
         self._number = 0
+        self.held_bytes = 0
+        """Bytes of all segments there, when the last one was closed."""
 
     def write(self, records: Sequence[LiveRecord]) -> None:
         """Append these records; rotate what is full or old. Raises OSError."""
@@ -92,4 +105,6 @@ class SegmentRecorder:
             much = left > self._retention.keep_bytes and path.suffix != OPEN_SUFFIX
             if old or much:
                 path.unlink(missing_ok=True)
+                self._deleted("old" if old else "too_much")
                 left -= size
+        self.held_bytes = left

@@ -16,16 +16,20 @@ from modelecology.api.routing import Isolation, RouteReason
 from modelecology.serving.tracing import NO_TRACING, Tracing
 
 from .answers import Answer
+from .checks import Checks
+from .classifier import Classifier
 from .flights import Flight, Flights
 from .journal import Journal, Said, Seen
 from .metrics import GatewayMetrics
 from .mirror import Errand, Mirror
 from .orders import Order, read_order
 from .passage import REQUEST_ID, Passage, Routed, asker_of, no_route, on_trial, sticky_key
+from .plan import Facts, Plan
 from .refusal import Refusal, bad_gateway, bad_request, unavailable
 from .route import fall_back, is_sampled, route, shadow_of
 from .tables import Held, Tables
 from .upstream import NotServed, Question, Streamed, Upstream, Whole
+from .word import Word
 
 SESSION: Final = "x-session-id"
 
@@ -56,6 +60,8 @@ class Gateway:
         journal: Journal,
         metrics: GatewayMetrics,
         clocks: Clocks,
+        classifier: Classifier,
+        checks: Checks,
         *,
         most_running: int,
         tracing: Tracing = NO_TRACING,
@@ -67,6 +73,8 @@ class Gateway:
         self._journal = journal
         self._metrics = metrics
         self._clocks = clocks
+        self._classifier = classifier
+        self._checks = checks
         self._most_running = most_running
         self._tracing = tracing
         self.running = 0
@@ -93,8 +101,9 @@ class Gateway:
         if self.running > self._most_running:
             raise unavailable("The gateway runs as many requests as it may. Try again in a moment.")
         order = read_order(request.path, await body_of(request))
+        word = await self._classified(request, order, passage.request_id)
         # From here to the first try nothing waits: what is routed by a table is sent by it.
-        routed = passage.routed = self._route(request, order, passage.request_id)
+        routed = passage.routed = self._route(request, order, passage.request_id, word)
         try:
             return await self._ask(request, passage, routed)
         except NotServed as miss:
@@ -111,13 +120,27 @@ class Gateway:
         except NotServed as miss:
             raise bad_gateway("Neither the revision nor the generalist is served by the engines.") from miss
 
-    def _route(self, request: web.Request, order: Order, request_id: str) -> Routed:
+    async def _classified(self, request: web.Request, order: Order, request_id: str) -> Word | None:
+        """Ask the classifier of a request that no rule matches, where its word would count."""
+        plan = self.table().plan
+        examples = plan.examples
+        if examples is None or not examples.routed or order.model != plan.population:
+            return None
+        if plan.rule_of(_facts(request, order, plan)) is not None:
+            return None
+        word = await self._classifier.ask(examples, order.text)
+        if self._journal.kept:
+            self._checks.remember(request_id, word)
+        return word
+
+    def _route(self, request: web.Request, order: Order, request_id: str, word: Word | None) -> Routed:
         held = self.table()
-        headers = {name: value for name in held.plan.header_names if (value := request.headers.get(name))}
         sticky = sticky_key(request.headers.get(SESSION), order, request_id)
-        chosen = route(held.plan, order.facts(headers), sticky)
+        chosen = route(held.plan, _facts(request, order, held.plan), sticky, word)
         if not self._journal.kept:
             return Routed(order, held, chosen, shadow=None, kept=False)
+        if held.plan.examples is not None:
+            self._checks.offer(held.plan.examples, chosen, order.text, request_id)
         shadow = shadow_of(held.plan, chosen, request_id)
         if order.comparable():
             asker = asker_of(held.plan.population, request.headers.get(SESSION), order)
@@ -130,7 +153,11 @@ class Gateway:
     def _instead(self, routed: Routed, reason: RouteReason) -> Routed:
         """The fallback, where nobody serves what was chosen."""
         held, missed = self.table(), routed.route
-        chosen = replace(fall_back(held.plan, reason, missed.task, missed.target), rule=missed.rule)
+        chosen = replace(
+            fall_back(held.plan, reason, missed.task, missed.target),
+            rule=missed.rule,
+            similarity=missed.similarity,
+        )
         return Routed(routed.order, held, chosen, shadow=None, kept=False)
 
     def table(self) -> Held:
@@ -222,7 +249,7 @@ class Gateway:
         passage.status = int(status)
         chosen = passage.routed.route if passage.routed is not None else None
         if chosen is not None:
-            self._journal.counts.add(chosen.task, chosen.target, tokens)
+            self._journal.counts.add(chosen.task, chosen.target, tokens, classified=chosen.by_classifier)
         self._metrics.answered(
             chosen.target if chosen is not None else None,
             chosen.task if chosen is not None else None,
@@ -277,6 +304,11 @@ def refused(refusal: Refusal, headers: Mapping[str, str]) -> web.Response:
         status=refusal.status,
         headers={**headers, **extra, "Content-Type": "application/json"},
     )
+
+
+def _facts(request: web.Request, order: Order, plan: Plan) -> Facts:
+    headers = {name: value for name in plan.header_names if (value := request.headers.get(name))}
+    return order.facts(headers)
 
 
 def _said(served: str, status: int, known: Answer | None, seconds: float) -> Said:

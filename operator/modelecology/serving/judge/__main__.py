@@ -9,7 +9,8 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from itertools import chain
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -22,11 +23,13 @@ from .endpoint import Endpoint
 from .metrics import JudgeMetrics
 from .options import JudgeOptions, parse
 from .pace import Pace
-from .service import JudgeService, Settings
+from .service import JudgeService, Lines, Settings
 
 _LOG = logging.getLogger(__name__)
 # The gateways say when records go; a judge deletes nothing.
 _KEEP_ALL = Retention(keep_bytes=sys.maxsize, keep_seconds=math.inf)
+# But what waits for a bucket must not fill the disk.
+_SPOOL = Retention(keep_bytes=64 << 20, keep_seconds=math.inf)
 
 
 def main() -> int:
@@ -42,7 +45,7 @@ async def _app(options: JudgeOptions) -> web.Application:
     docket = Docket(options.name, metrics, most_waiting=options.most_waiting)
     metrics.watch("waiting", "Copies that wait.", lambda: len(docket))
     service = JudgeService(
-        LiveFiles(options.records),
+        _lines(options),
         docket,
         Endpoint(
             options.endpoint,
@@ -52,13 +55,42 @@ async def _app(options: JudgeOptions) -> web.Application:
             most_tokens=options.most_tokens,
         ),
         SegmentRecorder(
-            options.records, f"judge-{socket.gethostname()}-{secrets.token_hex(4)}", _KEEP_ALL, time.time
+            options.records,
+            f"judge-{socket.gethostname()}-{secrets.token_hex(4)}",
+            _KEEP_ALL if options.read_from is None else _SPOOL,
+            time.time,
+            metrics.segment_deleted,
         ),
         Pace(options.per_minute, asyncio.get_running_loop().time),
         metrics,
         Settings(options.name, time.time, workers=options.concurrency),
     )
     return _served(service, metrics)
+
+
+class _Both:
+    """What is in the bucket, and what of its own is not there yet: that is not to be judged again."""
+
+    def __init__(self, own: Lines, bucket: Lines) -> None:
+        self._own = own
+        self._bucket = bucket
+
+    def lines(self) -> Iterable[bytes]:
+        """Give the lines that are new. Raises StoreError."""
+        return chain(self._own.lines(), self._bucket.lines())
+
+
+def _lines(options: JudgeOptions) -> Lines:
+    own = LiveFiles.in_directory(options.records)
+    if options.read_from is None:
+        return own
+    bucket = LiveFiles.open(
+        options.read_from,
+        endpoint=options.s3_endpoint,
+        region=options.s3_region,
+        credentials=options.s3_credentials,
+    )
+    return _Both(own, bucket)
 
 
 def _served(service: JudgeService, metrics: JudgeMetrics) -> web.Application:

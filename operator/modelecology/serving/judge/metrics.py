@@ -19,6 +19,7 @@ class JudgeMetrics:
             "inconsistent", "Ties as the order of the answers changed the reply."
         )
         self._passed_over = self._counter("passed_over", "Copies that are not judged.", "reason")
+        self._segments = self._counter("segments_deleted", "Segments of records deleted here.", "reason")
         self._away = self._counter("away", "Times that the judge could not be asked.")
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
@@ -34,6 +35,10 @@ class JudgeMetrics:
     def passed_over(self, reason: str) -> None:
         """A copy is not judged: not_kept or too_many."""
         self._passed_over.labels(reason).inc()
+
+    def segment_deleted(self, reason: str) -> None:
+        """A segment of its records was deleted before it was in the bucket: too_much."""
+        self._segments.labels(reason).inc()
 
     def away(self) -> None:
         """The judge could not be asked."""

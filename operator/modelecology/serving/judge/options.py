@@ -21,6 +21,10 @@ class JudgeOptions:
     """Everything that a judge is told at its start. `answer_seconds` is for one reply."""
 
     records: Path
+    read_from: str | None
+    s3_endpoint: str | None
+    s3_region: str | None
+    s3_credentials: Path | None
     endpoint: str
     model: str
     name: str
@@ -40,6 +44,10 @@ def parse(arguments: Sequence[str] | None = None) -> JudgeOptions:
     given = parser.parse_args(arguments)
     return JudgeOptions(
         records=given.records_dir,
+        read_from=given.read_from,
+        s3_endpoint=given.s3_endpoint,
+        s3_region=given.s3_region,
+        s3_credentials=given.s3_credentials,
         endpoint=given.endpoint,
         model=given.model,
         name=_name(parser, given.name or given.model),
@@ -60,7 +68,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Have a model judge which of two answers to a mirrored request is better.",
     )
     add = parser.add_argument
-    add("--records-dir", type=Path, required=True, metavar="DIR", help="the gateways' --records-dir")
+    add(
+        "--records-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the gateways' --records-dir; with --read-from one of its own, for what it writes down",
+    )
+    add("--read-from", type=_bucket, metavar="S3_URI", help="the bucket's folder with the gateways' records")
+    add("--s3-endpoint", metavar="URL", help="address of the S3 service (MODELECOLOGY_S3_ENDPOINT)")
+    add("--s3-region", metavar="NAME", help="region of the bucket (AWS_REGION)")
+    add("--s3-credentials", type=Path, metavar="DIR", help="files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY")
     add(
         "--endpoint", type=_url, required=True, metavar="URL", help="where the judge answers, by OpenAI's API"
     )
@@ -77,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address for /healthz and /metrics (default: this machine only)")
     add("--port", type=Whole(0, 65535), default=8081, help="port for them (default 8081)")
     return parser
+
+
+def _bucket(text: str) -> str:
+    if not re.fullmatch(r"s3://[^/\s]+(/[^/\s]+)+/?", text):
+        raise argparse.ArgumentTypeError(f"{text} is no folder of a bucket, such as s3://bucket/prefix/live")
+    return text
 
 
 def _url(text: str) -> str:

@@ -191,7 +191,8 @@ class JudgeService:
         await self._judge.close()
 
     async def _in_writer(self, act: Callable[..., None], *arguments: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, act, *arguments)
+        # A word that waits for its turn when the end is asked for is written down still: it is paid for.
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, act, *arguments))
 
 
 def _read(lines: Sequence[bytes]) -> list[LiveRecord]:

@@ -1,8 +1,8 @@
-"""Knows the processes of a Ray cluster and ends them; run as a program it is the cluster's guard.
+"""Knows all processes of a server and ends them; run as a program it is the server's guard.
 
-``python -m testbed.ray_family DIRECTORY`` waits until its standard input ends, which is when the cluster's
-owner has died or let go, and then ends what is left. Ray by itself leaves processes behind when its head is
-killed: the dashboard's fork server, which then spins, and those of jobs.
+``python -m testbed.family DIRECTORY`` waits until its standard input ends, which is when the server's owner
+has died or let go, and then ends what is left. Ray leaves processes behind when its head is killed: the
+dashboard's fork server, which then spins, and those of jobs. vLLM leaves its engine.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from testbed.identity import ProcessIdentity
 from testbed.places import REPOSITORY
 from testbed.runs import read_state
 
-MARK: Final = "MODELECOLOGY_TESTBED_RAY"
-"""Variable that all processes of a cluster inherit, and nobody else has: the cluster's folder."""
+MARK: Final = "MODELECOLOGY_TESTBED_FAMILY"
+"""Variable that all processes of a server inherit, and nobody else has: the server's folder."""
 
 _END_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.05
@@ -29,7 +29,7 @@ _PARENT_FIELD: Final = 1  # of /proc/PID/stat, counted after the parenthesised n
 
 
 def processes_of(directory: Path) -> set[ProcessIdentity]:
-    """The processes of a cluster: the recorded head, all with its mark, and their descendants.
+    """The processes of a server: the recorded ones, all with its mark, and their descendants.
 
     A job's process and its watcher survive the worker that started them, and some of Ray's processes write
     their title over their environment: together the two signs miss none.
@@ -64,13 +64,13 @@ def end_processes(directory: Path) -> None:
 
 
 def take_down(directory: Path) -> None:
-    """End the cluster of that folder, whoever started it, and remove the folder."""
+    """End the server of that folder, whoever started it, and remove the folder."""
     end_processes(directory)
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def start_guard(directory: Path) -> subprocess.Popen[bytes]:
-    """Start the guard of a cluster; it acts when its input is closed, also by this process's death."""
+    """Start the guard of a server; it acts when its input is closed, also by this process's death."""
     return subprocess.Popen(
         [sys.executable, "-m", __name__, str(directory)],
         cwd=REPOSITORY,
@@ -86,7 +86,7 @@ def _parent(entry: Path) -> int:
 
 
 def main() -> None:
-    """Wait for the owner's end, then take the cluster down."""
+    """Wait for the owner's end, then take the server down."""
     sys.stdin.buffer.read()
     take_down(Path(sys.argv[1]))
 
