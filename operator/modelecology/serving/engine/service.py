@@ -11,10 +11,11 @@ from typing import Final
 import torch
 
 from .batch import Completion, Prompt
+from .embedding import EmbeddingAnswer, EmbeddingOrder, embedding_answer
 from .generalist import BaseUnusable, Generalist
 from .metrics import UNKNOWN, EngineMetrics
 from .options import EngineOptions
-from .refusal import Refusal, bad_request, unavailable
+from .refusal import Refusal, bad_request, not_found, unavailable
 from .residents import Residents
 from .streaming import Chunks, failure
 from .wire import (
@@ -140,6 +141,29 @@ class EngineService:
         finally:
             answering.cancel()
         yield (b"" if begun else chunks.begin()) + chunks.end(completions)
+
+    async def embed(self, order: EmbeddingOrder) -> EmbeddingAnswer:
+        """Give directions of texts by the base. Raises Refusal."""
+        started, generalist = time.monotonic(), self._loaded()
+        try:
+            if order.model != self._options.served_name:
+                raise not_found(f"The model `{order.model}` gives no embeddings.", "model")
+            texts = _checked(order.texts, "input")
+            encoded = await asyncio.to_thread(lambda: [generalist.encode(text) for text in texts])
+            if not all(0 < len(tokens) <= generalist.max_length for tokens in encoded):
+                raise bad_request(f"A text has 1 to {generalist.max_length} tokens.", "input")
+            # One text between two steps of the batch, so that no answer waits for all of them.
+            vectors: list[list[float]] = [
+                await asyncio.wrap_future(self._worker.call(partial(generalist.embed, tokens)))
+                for tokens in encoded
+            ]
+        except Refusal as refusal:
+            known = order.model == self._options.served_name
+            self.metrics.refused(order.model if known else UNKNOWN, refusal.status)
+            raise
+        count = sum(map(len, encoded))
+        self.metrics.answered(order.model, time.monotonic() - started, count, 0)
+        return embedding_answer(order.model, vectors, count)
 
     async def _answer(
         self, order: ChatOrder | CompletionOrder, pieces: "_Pieces | None" = None
