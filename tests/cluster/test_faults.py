@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from modelecology.store import ArtifactStore
 from testbed import tiny_values
 from testbed.errors import KubectlFailed
 from testbed.installation import Image
@@ -113,8 +114,10 @@ def end_state(installed: Installed) -> dict[str, Any]:
         status = installed.status(name)
         revision = status.get("live") or status.get("candidate") or {}
         found[name] = (status["state"], revision["servedName"], revision["key"])
-    root = installed.installation.store
-    found["commits"] = sorted(p.parent.name for p in root.glob("artifacts/*/commit.json"))
+    store = ArtifactStore.open(installed.installation.store.as_uri())
+    keys = (p.parent.name for p in installed.installation.store.glob("artifacts/*/commit.json"))
+    # What a proof asks depends on who was judged before; both are tried at once, and either may be first.
+    found["commits"] = sorted(key for key in keys if "rounds" not in store.manifest(key).meta)
     return found
 
 
