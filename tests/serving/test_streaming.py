@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from modelecology.serving.gateway.answers import StreamScan, read_answer
 from testbed.waiting import until
 from tests.serving.conftest import StartEngine
 from tests.serving.test_app import HELLO, ask, load, post, scrape
@@ -65,6 +66,21 @@ async def test_tokens_are_told_at_the_end_if_they_are_asked_for(start_engine: St
     assert last["usage"] == whole["usage"]
     counted = await scrape(client)
     assert counted['modelecology_engine_requests_total{model="generalist",status="200"}'] == 2
+
+
+async def test_the_gateway_reads_of_a_stream_what_it_reads_of_a_whole_answer(
+    start_engine: StartEngine,
+) -> None:
+    client = await start_engine()
+    async with client.post("/v1/chat/completions", json=HELLO) as answer:
+        whole = read_answer(await answer.read(), with_text=True)
+    body = {**HELLO, "stream": True, "stream_options": {"include_usage": True}}
+    scan = StreamScan(with_text=True)
+    async with client.post("/v1/chat/completions", json=body) as answer:
+        async for chunk in answer.content.iter_any():
+            scan.feed(chunk)
+    assert scan.answer() == whole
+    assert not scan.failed
 
 
 async def test_several_prompts_are_streamed_side_by_side(start_engine: StartEngine) -> None:
