@@ -101,10 +101,26 @@ def life(
 
 
 def ended(installed: Installed) -> bool:
-    """Say whether both specialists are where they will stay."""
+    """Say whether both specialists are where they will stay, and the live one was asked the whole suite."""
     with suppress(KubectlFailed):
-        return all(installed.is_in(name, state) for name, state in ENDS.items())
+        if all(installed.is_in(name, state) for name, state in ENDS.items()):
+            key = installed.status("code")["live"]["key"]
+            asked = [(m["model"]["adapter"], m["split"], m["n"]) for m in results(installed, "code")]
+            return any((key, split, n) in asked for adapter, split, n in asked if adapter is None)
     return False
+
+
+def results(installed: Installed, task: str) -> list[dict[str, Any]]:
+    """List what is told of each committed result of a task."""
+    return [meta for _, meta in committed(installed) if meta.get("task") == task]
+
+
+def committed(installed: Installed) -> list[tuple[str, dict[str, Any]]]:
+    """List the keys that are committed, with what is told of each."""
+    root = installed.installation.store
+    store = ArtifactStore.open(root.as_uri())
+    keys = sorted(p.parent.name for p in root.glob("artifacts/*/commit.json"))
+    return [(key, dict(store.manifest(key).meta)) for key in keys]
 
 
 def end_state(installed: Installed) -> dict[str, Any]:
@@ -114,10 +130,8 @@ def end_state(installed: Installed) -> dict[str, Any]:
         status = installed.status(name)
         revision = status.get("live") or status.get("candidate") or {}
         found[name] = (status["state"], revision["servedName"], revision["key"])
-    store = ArtifactStore.open(installed.installation.store.as_uri())
-    keys = (p.parent.name for p in installed.installation.store.glob("artifacts/*/commit.json"))
     # What a proof asks depends on who was judged before; both are tried at once, and either may be first.
-    found["commits"] = sorted(key for key in keys if "rounds" not in store.manifest(key).meta)
+    found["commits"] = [key for key, meta in committed(installed) if "rounds" not in meta]
     return found
 
 
