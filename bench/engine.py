@@ -45,6 +45,7 @@ _WAITING: Final = "OMP_WAIT_POLICY"
 _SWITCHED: Final = 3  # requests of the peer in a round
 _RUNNING: Final = 8  # requests that run while an adapter is loaded
 _CALM_SECONDS: Final = 1.0
+_MOST_ADAPTERS: Final = 32  # unless more are asked for
 _MOST_TOKENS: Final = 400  # of a request that runs meanwhile
 
 
@@ -102,7 +103,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--adapters", type=int, default=32, help="that a batch goes through")
+    parser.add_argument(
+        "--adapters", type=int, help="that a batch goes through; as many as --rows, and 32 at most"
+    )
     parser.add_argument("--rows", type=int, default=32, help="requests in a batch: the adapters by turns")
     parser.add_argument("--tokens", type=int, default=48, help="tokens that each request writes")
     parser.add_argument("--loads", type=int, default=5, help="of an adapter, in each round")
@@ -117,15 +120,16 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument("--items", type=int, default=64, help="questions of each task, for parity")
     found = parser.parse_args(arguments)
-    counts = (found.rounds, found.adapters, found.loads, found.threads, found.items)
-    if min(counts) < 1 or found.rows < found.adapters or found.tokens < 2:
+    adapters = min(found.rows, _MOST_ADAPTERS) if found.adapters is None else found.adapters
+    counts = (found.rounds, adapters, found.loads, found.threads, found.items)
+    if min(counts) < 1 or found.rows < adapters or found.tokens < 2:
         parser.error(
             "--rounds, --adapters, --loads, --threads and --items are above 0, --tokens above 1, and there "
             "are as many --rows as --adapters, or more"
         )
     return Options(
         found.rounds,
-        found.adapters,
+        adapters,
         found.rows,
         found.tokens,
         found.loads,
