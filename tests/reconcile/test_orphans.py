@@ -155,8 +155,8 @@ async def test_an_artifact_that_is_asked_for_again_while_an_engine_unloads_it_is
     unload, archive = stage.engine.unload, ArtifactStore.archive
     restored, archived = asyncio.Event(), []
 
-    async def slow(which: str) -> None:
-        await unload(which)
+    async def slow(which: str, drain_seconds: float = 0.0) -> None:
+        await unload(which, drain_seconds)
         if not restored.is_set():
             restored.set()
             # Another worker looks at the specialist meanwhile, whose owner wants it back.
