@@ -205,6 +205,11 @@ class Serving(Model):
     )
 
     @property
+    def classifier(self) -> Classifier | None:
+        """What embeds examples and requests; without it no example of a contract counts."""
+        return None if self.gateway is None else self.gateway.classifier
+
+    @property
     def replicas(self) -> int:
         """How many engines a resident adapter is charged for."""
         return len(self.endpoints) if self.selector is None else self.selector.replicas

@@ -12,13 +12,14 @@ from modelecology.api.population import (
     Population,
 )
 from modelecology.api.routing import ClassifierRoute, MatchRule, RoutingTable, classifier_mark
+from modelecology.api.serving import Classifier
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import MatchBy
 from modelecology.governance.facts import SuiteTask
 from modelecology.governance.misrouting import Checks, ClassifierRules, Confusion, confusions, mistakes
 from modelecology.governance.routing import MOST_RULES, in_order
 
-from .matching import contract_of, has_classifier, rule_of
+from .matching import contract_of, rule_of
 from .usage import Counted
 
 _MOST_TASKS, _MOST_MISTAKES = 32, 16  # as the CRD says
@@ -42,7 +43,7 @@ def classifier_of(
     population: Population, specialists: Iterable[Specialist], counted: Counted | None
 ) -> Measured | None:
     """Measure the classifier of a population by what gateways counted; None where there is none."""
-    if not has_classifier(population):
+    if population.spec.serving.classifier is None:
         return None
     contracts = (contract_of(s) for s in specialists if s.metadata.deletion_timestamp is None)
     rules = in_order(sorted(contracts, key=lambda c: (c.specialist, c.uid)))[:MOST_RULES]
@@ -51,12 +52,11 @@ def classifier_of(
 
 def measured(population: Population, rules: Iterable[MatchRule], counted: Counted | None) -> Measured | None:
     """Measure it with these examples; None where there is no classifier, or no example."""
-    gateway = population.spec.serving.gateway
+    asked = population.spec.serving.classifier
     examples = [rule for rule in rules if rule.by is MatchBy.EXAMPLE]
-    if gateway is None or gateway.classifier is None or not examples:
+    if asked is None or not examples:
         return None
-    asked = gateway.classifier
-    mark = classifier_mark(bare_route(population), examples)
+    mark = classifier_mark(bare_route(asked), examples)
     checks = counted.checks(mark) if counted is not None else {}
     known = ClassifierRules(asked.minimum_accuracy, asked.minimum_checked)
     tasks = {rule.task for rule in examples}
@@ -73,10 +73,10 @@ def classifier_route(
 
     Until the records were read since the start, what the last table says of the same classifier stands.
     """
-    found = measured(population, rules, counted)
-    if found is None:
+    asked, found = population.spec.serving.classifier, measured(population, rules, counted)
+    if asked is None or found is None:
         return None
-    routed, bare = found.routed, bare_route(population)
+    routed, bare = found.routed, bare_route(asked)
     before = last.classifier if last is not None else None
     if counted is None and last is not None and before is not None:
         same = classifier_mark(before, last.rules) == found.mark
@@ -84,12 +84,8 @@ def classifier_route(
     return bare.model_copy(update={"tasks": routed})
 
 
-def bare_route(population: Population) -> ClassifierRoute:
-    """Write a population's classifier as the table has it, with no task yet. It has to have one."""
-    gateway = population.spec.serving.gateway
-    if gateway is None or gateway.classifier is None:
-        raise ValueError("the population has no classifier")
-    asked = gateway.classifier
+def bare_route(asked: Classifier) -> ClassifierRoute:
+    """Write a population's classifier as the table has it, with no task yet."""
     return ClassifierRoute(
         endpoint=asked.endpoint,
         model=asked.model,

@@ -18,12 +18,6 @@ from modelecology.governance.routing import Match as Wanted
 from .conditions import said, with_remedy
 
 
-def has_classifier(population: Population) -> bool:
-    """Whether examples count."""
-    gateway = population.spec.serving.gateway
-    return gateway is not None and gateway.classifier is not None
-
-
 def contract_of(specialist: Specialist, *, examples: bool = True) -> Contract:
     """Translate what a Specialist claims; one that its owner retires claims no requests.
 
@@ -55,7 +49,7 @@ def match_refused(
         if rule.regex is not None and (fault := pattern_fault(rule.regex)) is not None
     ]
     reason, meta = Reason.MATCH_PATTERN_UNUSABLE, specialist.metadata
-    if not faults and population is not None and not has_classifier(population):
+    if not faults and population is not None and population.spec.serving.classifier is None:
         reason = Reason.CLASSIFIER_MISSING
         faults = [
             f"spec.contract.match[{place}].example: Population {population.metadata.name} has no classifier"

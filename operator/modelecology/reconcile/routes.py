@@ -33,7 +33,7 @@ from modelecology.translation import policy
 
 from .boards import KeptRoutes, Standing
 from .classifier import classifier_route
-from .matching import contract_of, has_classifier, rule_of
+from .matching import contract_of, rule_of
 from .metrics import WRITES
 from .queue import WorkKey
 from .runtime import Runtime
@@ -172,7 +172,7 @@ def _table(
 ) -> RoutingTable:
     meta, spec = population.metadata, population.spec
     contracts = [
-        contract_of(s, examples=has_classifier(population))
+        contract_of(s, examples=population.spec.serving.classifier is not None)
         for s in runtime.cache.specialists(meta.namespace, meta.name)
         if s.metadata.deletion_timestamp is None
     ]
