@@ -17,6 +17,7 @@ from modelecology.governance.rules import (
     EvidenceRules,
     JudgeRules,
     Limits,
+    LiveLimits,
     LiveShadow,
     Policy,
     Prices,
@@ -42,6 +43,18 @@ def _limits(limits: api.Limits) -> Limits:
         memory=bytes_of(limits.memory) if limits.memory is not None else None,
         latency=latency.most.total_seconds() if latency is not None else None,
         percentile=latency.percentile if latency is not None else 90,
+    )
+
+
+def _live_limits(rules: api.LiveLimits | None) -> LiveLimits | None:
+    if rules is None:
+        return None
+    latency = rules.latency
+    return LiveLimits(
+        errors=rules.maximum_errors,
+        latency=latency.most.total_seconds() if latency is not None else None,
+        percentile=latency.percentile if latency is not None else 90,
+        score=rules.minimum_score,
     )
 
 
@@ -117,6 +130,7 @@ def policy(population: Population) -> Policy:
         live_shadow=_live_shadow(rules.shadow),
         canary=_canary(rules.promotion),
         unit_is_request=rules.evidence.live_unit is LiveUnit.REQUEST,
+        quarantine=_live_limits(rules.quarantine),
     )
 
 

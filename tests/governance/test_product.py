@@ -12,10 +12,12 @@ import pytest
 
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Disclosure, Outcome, State, Target
+from modelecology.governance.alarm import RAISED
 from modelecology.governance.courses import plan_of
 from modelecology.governance.decide import BY_STATE, decide
 from modelecology.governance.facts import (
     GENERALIST,
+    Alarm,
     Approval,
     Artifact,
     Cost,
@@ -25,6 +27,7 @@ from modelecology.governance.facts import (
     Live,
     Member,
     Residency,
+    Served,
     Situation,
     Standing,
     Verdict,
@@ -43,7 +46,7 @@ from modelecology.governance.lifecycle import (
     transition,
 )
 from modelecology.governance.lives import life_under
-from modelecology.governance.rules import EvidenceRules, Limits, LiveShadow
+from modelecology.governance.rules import EvidenceRules, Limits, LiveLimits, LiveShadow
 from modelecology.governance.verdict import due
 
 from .scenes import (
@@ -107,6 +110,12 @@ LIVES: tuple[Live | None, ...] = (
     Live((-1.0, 1.0) * 5, 10, 10),  # too little to tell
     Live((0.0,) * 400, 60, 400, failed=100),
 )
+FARED: tuple[Served | None, ...] = (
+    None,
+    Served(),
+    Served(errors=Alarm(9, 9.0, RAISED)),
+)  # users of what is live
+LIMITED = replace(POLICY, quarantine=LiveLimits(errors=0.05))
 # Edges that no situation of a revision makes due: a person asks for another try, a newer revision takes the
 # place, or the Specialist object is deleted. Another module records them.
 ELSEWHERE = frozenset(
@@ -132,7 +141,7 @@ LOOKS_AT: dict[State, tuple[str, ...]] = {
     State.EVALUATING: ("evidence", "failure", "look"),
     State.SHADOW: ("served", "failure", "residency"),
     State.CANARY: ("live", "residency"),
-    State.LIVE: ("residency",),
+    State.LIVE: ("residency", "fared"),
 }
 AXES: dict[str, tuple[object, ...]] = {
     "evidence": tuple(EVIDENCE.values()),
@@ -142,6 +151,7 @@ AXES: dict[str, tuple[object, ...]] = {
     "artifact": tuple(ARTIFACTS.values()),
     "residency": tuple(RESIDENCIES.values()),
     "live": LIVES,
+    "fared": FARED,
 }
 
 
@@ -170,11 +180,16 @@ def situations(state: State) -> Iterator[Situation]:
             live = here.pop("live")
             assert live is None or isinstance(live, Live)
             here["evidence"] = replace(evidence(), live=live)
+        if "fared" in here:
+            fared = here.pop("fared")
+            assert fared is None or isinstance(fared, Served)
+            here["evidence"] = replace(evidence(), served=fared)
+        rules = {State.CANARY: replace(POLICY, canary=CANARY), State.LIVE: LIMITED}
         yield situation(
             state,
             record=known,
             claim=replace(CLAIM, wanted=wanted),
-            policy=replace(POLICY, canary=CANARY) if state is State.CANARY else POLICY,
+            policy=rules.get(state, POLICY),
             policy_digest=policy,
             **({"artifact": None} if state is State.TRAINING else {}) | here,
         )
@@ -349,6 +364,8 @@ def asks_a_person(here: Situation) -> bool:
 
 def chains(edge: Transition, here: Situation) -> tuple[tuple[CheckName, ...], ...]:
     """What may be reported of an edge: all of its chain, or of a trial what its stage and disclosure tell."""
+    if edge.action is Action.QUARANTINE:
+        return (edge.chain, (*edge.chain, *edge.live[:1]))
     if edge.source is not State.EVALUATING:
         live = edge.live if here.policy.live_shadow is not None else ()
         return ((*edge.chain, *live, *(edge.manual if asks_a_person(here) else ())),)

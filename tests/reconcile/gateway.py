@@ -82,6 +82,12 @@ class Gateway:
         for score in scores:
             self._answer(self._served("a"), Arm.LIVE, score=score)
 
+    def fared(self, *, error: str | None = None, seconds: float = 0.1, score: float | None = None) -> None:
+        """Answer one request by the live revision, or fail to, in so many seconds."""
+        text = None if error else "a"
+        answer = Answered(served=self._served("a").served, text=text, error=error, seconds=seconds)
+        self._answer(answer, Arm.LIVE, score=score)
+
     def asked(self, ours: Sequence[float], theirs: Sequence[float]) -> None:
         """Answer requests as canary and as who serves; each is scored at once."""
         canary = self._route.canary

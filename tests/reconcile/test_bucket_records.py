@@ -12,7 +12,7 @@ import pytest
 
 from modelecology.api.live_records import Used
 from modelecology.kube.cluster import POPULATION
-from modelecology.reconcile.live import LiveLedgers
+from modelecology.reconcile.live_ledger import LiveLedgers
 from modelecology.store import ArtifactStore, S3Access
 from modelecology.store.cache import Cache
 from modelecology.store.double import Fault, FlakyObjects, memory_objects, object_files

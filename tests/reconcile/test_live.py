@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import pytest
 
 from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, LiveRecord, write_line
 from modelecology.api.suite import Task
-from modelecology.reconcile.live import LiveLedger, LiveLedgers, Trial, of_canary, of_shadow
-from modelecology.store import ArtifactStore
-from modelecology.store.double import Fault, FlakyObjects, memory_objects, object_files
+from modelecology.governance.live import live_quality
+from modelecology.reconcile.live import Trial, of_canary, of_live, of_shadow
+from modelecology.reconcile.live_ledger import LiveLedger
 from modelecology.store.live_files import LiveFiles
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -243,50 +242,55 @@ def test_the_first_word_on_a_request_counts(folder: Path) -> None:
     assert of_shadow(records, trial()).differences == (1.0,)
 
 
-def test_a_line_that_cannot_be_read_costs_that_line_only(
-    folder: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("latest", "counts"), [(2.0, (3, 1, 1)), (None, (2, 1, 0))])
+def test_who_gave_up_a_canary_that_was_late_already_has_seen_a_late_answer(
+    folder: Path, latest: float | None, counts: tuple[int, int, int]
 ) -> None:
-    path = folder / "live-20260301T120000-000001-g.jsonl"
-    path.write_bytes(b"nonsense\n" + write_line(asked("r1", said(LIVE, "a"), said(TRIED, "b"))))
-    found = LiveLedger(LiveFiles.in_directory(folder))
-    found.read()
-    assert of_shadow(found, trial()).answered == 1
-    assert "a record cannot be read" in caplog.text
-
-
-def test_a_place_has_one_ledger(folder: Path) -> None:
-    ledgers, store = LiveLedgers(), ArtifactStore.open(f"file://{folder}")
-    assert ledgers.at(store, f"file://{folder}") is ledgers.at(store, f"file://{folder}")
-
-
-def test_a_folder_of_the_store_has_one_ledger_a_store_since_who_may_read_one_may_not_read_another(
-    folder: Path,
-) -> None:
-    ledgers, store = LiveLedgers(), ArtifactStore.open(f"file://{folder}")
-    assert ledgers.at(store, "store:///live") is ledgers.at(store, "store:///live")
-    assert ledgers.at(ArtifactStore.open(f"file://{folder}"), "store:///live") is not ledgers.at(
-        store, "store:///live"
+    ours: dict[str, Any] = {"arm": Arm.CANARY}
+    records = ledger(
+        folder,
+        asked("c1", said(TRIED, "good"), **ours),
+        asked("c2", said(TRIED, None, "HTTP 500", seconds=9.0), **ours),
+        asked("c3", said(TRIED, None, "HTTP 499", seconds=2.5), **ours),
+        asked("c4", said(TRIED, None, "HTTP 499", seconds=2.0), **ours),
+        asked("c5", said(TRIED, None, "HTTP 400", seconds=9.0), **ours),
+        asked("l1", said(LIVE, None, "HTTP 499", seconds=9.0)),
+        asked("l2", said("", None, "HTTP 499", seconds=9.0), arm=Arm.GENERALIST),
+        *(told(name, score=0.0) for name in ("c3", "l1")),
     )
+    found = of_canary(records, trial(latest=latest))
+    assert (found.answered, found.failed, found.late) == counts
+    assert found.differences == ()
 
 
-def test_what_is_known_is_told_while_a_bucket_takes_long(folder: Path) -> None:
-    asked_for, answered = threading.Event(), threading.Event()
+def test_who_comes_back_counts_once_a_day_for_what_is_live(folder: Path) -> None:
+    day, regular = 86400.0, "a" * 16
+    midnight = day / 2  # they begin at noon, UTC
+    times = {"r1": 1.0, "r2": midnight - 1, "r3": midnight, "r4": midnight + day - 1, "r5": midnight + day}
+    records = ledger(
+        folder,
+        *(asked(name, said(LIVE, "a"), at=at, asker=regular) for name, at in times.items()),
+        asked("other", said(LIVE, "a"), at=2.0, asker="b" * 16),
+        asked("nobody", said(LIVE, "a"), at=3.0),
+        asked("nobody2", said(LIVE, "a"), at=4.0),
+        *(told(name, score=n / 10, at=at + 5.0) for n, (name, at) in enumerate(times.items())),
+        told("other", score=0.9, at=7.5),
+        *(told(name, score=1.0, at=8.0) for name in ("nobody", "nobody2")),
+    )
+    found = of_live(records, task(), LIVE, NOW, unit_is_request=False)
+    assert found == (0.0, 0.9, 1.0, 1.0, 0.2, 0.4)
+    assert len(of_live(records, task(), LIVE, NOW, unit_is_request=True)) == 8
 
-    def slow(kind: str, _path: str) -> Fault:
-        if kind == "get":
-            asked_for.set()
-            assert answered.wait(30)
-        return Fault.NONE
 
-    objects = memory_objects()
-    files = object_files(FlakyObjects(objects, slow), folder)
-    line = write_line(asked("r1", said(LIVE, "a"), said(TRIED, "b")))
-    objects.put("live/live-20260301T120000-000001-g.jsonl", line)
-    found = LiveLedger(LiveFiles(files, "live"))
-    reader = threading.Thread(target=found.read)
-    reader.start()
-    assert asked_for.wait(30)
-    assert (found.exchanges("dates", 0.0), found.has_read) == ((), False)
-    answered.set()
-    reader.join()
-    assert [e.request_id for e in found.exchanges("dates", 0.0)] == ["r1"]
+def test_regulars_who_were_content_once_can_show_that_it_drifts(folder: Path) -> None:
+    records: list[LiveRecord] = []
+    for day in range(40):
+        for who in range(5):
+            name = f"r{day}-{who}"
+            at = day * 86400.0 + who
+            records.append(asked(name, said(LIVE, "a"), at=at, asker=f"{who:016x}"))
+            records.append(told(name, score=float(day < 5), at=at + 1))
+    scores = of_live(ledger(folder, *records), task(), LIVE, NOW, unit_is_request=False)
+    quality = live_quality(scores, 0.95)
+    assert quality is not None
+    assert quality.high < 0.5

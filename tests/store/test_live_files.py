@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from modelecology.store.double import Fault, FlakyObjects, memory_objects, objec
 from modelecology.store.errors import PlaceNotFound
 from modelecology.store.files import Files
 from modelecology.store.live_files import BUCKET_PAUSE_SECONDS, WHOLE_SECONDS, LiveFiles, begun
+from modelecology.store.local_files import LocalFiles
 from testbed.s3 import S3Server
 
 from .conftest import Ground
@@ -91,7 +93,43 @@ def test_a_segment_that_expired_is_forgotten(ground: Ground) -> None:
     assert reader.look() == [b"a"]
     ground.files.remove(f"live/{FIRST}")
     assert reader.look(WHOLE_SECONDS) == []
-    assert reader.files._read == {}
+    assert reader.files._read == {FIRST: 2}
+    assert reader.look(WHOLE_SECONDS) == []
+    assert (reader.files._read, reader.files._missed) == ({}, {})
+
+
+def test_a_segment_that_is_renamed_while_all_is_listed_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "live" / FIRST
+    path.parent.mkdir()
+    part = path.with_name(f"{FIRST}.part")
+    part.write_bytes(b"a\n")
+    reader = Reader(LocalFiles(tmp_path))
+    assert reader.look() == [b"a"]
+    lstat = Path.lstat
+
+    def renamed(seen: Path) -> os.stat_result:
+        if seen == part:
+            part.rename(path)
+        return lstat(seen)
+
+    monkeypatch.setattr(Path, "lstat", renamed)
+    assert reader.look() == []
+    assert path.exists(), "after it was listed by its old name"
+    assert reader.look() == []
+
+
+def test_a_segment_that_a_volume_lists_late_is_read_once(ground: Ground) -> None:
+    reader = Reader(ground.files)
+    ground.files.replace(f"live/{FIRST}", b"a\n")
+    assert reader.look() == [b"a"]
+    for _ in range(3):
+        ground.files.remove(f"live/{FIRST}")
+        assert reader.look(WHOLE_SECONDS / 2) == []
+        assert reader.look(WHOLE_SECONDS / 2 - 1) == []
+        ground.files.replace(f"live/{FIRST}", b"a\n")
+        assert reader.look(2.0) == []
 
 
 def test_a_reader_that_stops_in_the_middle_goes_on_from_there(ground: Ground) -> None:

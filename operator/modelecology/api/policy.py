@@ -64,7 +64,8 @@ class Evidence(Model):
     live_unit: LiveUnit = Field(
         default=LiveUnit.ASKER,
         description="What counts once in live evidence. Asker: the first scored answer to each user or "
-        "session, since what one person asks is alike. Request: every answer.",
+        "session, since what one person asks is alike; for the drift of a live revision, the first on each "
+        "of their days (UTC). Request: every answer.",
     )
 
 
@@ -177,7 +178,7 @@ class Shadow(Model):
 
     minimum_scored: int = Field(default=30, ge=1, le=100000, description="Answers to score at least.")
     maximum_duration: Duration = Field(
-        default=timedelta(hours=24), description="A shadow that has not finished by then is rejected."
+        default=timedelta(hours=24), description="A shadow that has not finished by then is shelved."
     )
     sample: float = Field(
         default=0.0,
@@ -208,6 +209,35 @@ class Limits(Model):
     memory: Memory | None = Field(default=None, description="Largest adapter on an engine, such as 64Mi.")
     latency: Latency | None = Field(
         default=None, description="How long answers may take, as they are scored in shadow."
+    )
+
+
+class LiveLimits(Model):
+    """What takes a live revision out of service at once, by what gateways write down of its answers."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validated(
+            cel(
+                "has(self.maximumErrors) || has(self.latency) || has(self.minimumScore)",
+                "quarantine limits nothing; give maximumErrors, latency, minimumScore, or leave it out",
+            )
+        )
+    )
+
+    maximum_errors: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=0.9,
+        description="Share of requests that may get no answer from it; no limit if absent.",
+    )
+    latency: Latency | None = Field(
+        default=None, description="How long its answers may take; no limit if absent."
+    )
+    minimum_score: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=0.99,
+        description="Mean score that users' answers must keep, by what is said of them; no limit if absent.",
     )
 
 
@@ -357,6 +387,11 @@ class Policy(Model):
     viability: Viability = Field(default=Viability(), description="When an action repays its cost.")
     prices: Prices = Field(default=Prices(), description="Prices of resources.")
     limits: Limits = Field(default=Limits(), description="Hard limits on a candidate itself.")
+    quarantine: LiveLimits | None = Field(
+        default=None,
+        description="What takes a live revision out of service; people and wrong weights alone if absent. "
+        "Needs serving.gateway.sample.",
+    )
     shadow: Shadow = Field(default=Shadow(), description="What a shadow must show.")
     promotion: Promotion = Field(default=Promotion(), description="How a shadow becomes live.")
     retirement: Retirement = Field(default=Retirement(), description="How a specialist goes.")

@@ -55,6 +55,15 @@ def _by_records(part: str, field: str, how: str) -> dict[str, str]:
     )
 
 
+def _by_sample() -> dict[str, str]:
+    """Refuse limits on live answers where none of them is written down."""
+    return cel(
+        "!has(self.policy) || !has(self.policy.quarantine) || "
+        "has(self.serving.gateway) && has(self.serving.gateway.sample)",
+        "policy.quarantine rests on live answers that gateways write down; give serving.gateway.sample",
+    )
+
+
 class PopulationSpec(Model):
     """What the user wants of a population."""
 
@@ -64,6 +73,7 @@ class PopulationSpec(Model):
             _by_records("promotion", "steps", "is judged by"),
             _by_records("viability", "measuredOver", "rests on"),
             _by_records("retirement", "idleAfter", "rests on"),
+            _by_sample(),
         )
     )
 

@@ -56,7 +56,7 @@ class Reason(StrEnum):
     )
     LIVE_LIMIT_BROKEN = (
         "LiveLimitBroken",
-        "On live requests too many of its answers failed or came late. Read the message.",
+        "On live requests too many of its answers failed, came late or were wrong. Read the message.",
     )
     STEP_PASSED = "StepPassed", "What users got in this step of the canary bears the next one."
     STEP_SKIPPED = (

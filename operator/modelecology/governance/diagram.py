@@ -16,7 +16,7 @@ BEGIN = "<!-- rendered from the table of transitions: begin -->"
 END = "<!-- rendered from the table of transitions: end -->"
 # Every state has these two edges; drawn from everywhere they would hide the rest. The table below lists them.
 EVERYWHERE = (Action.RETIRE, Action.DELETE)
-MANY = 6  # reasons beyond which a row says how many more there are
+MANY = 6  # reasons of a failure, beyond which a row says how many more there are
 
 
 def mermaid() -> str:
@@ -73,12 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _checks(edge: Transition) -> str:
     who = "a step has approval" if edge.source is State.CANARY else "promotion.mode is Manual"
-    asked = [*edge.chain, *(f"{name} (if shadow.live is set)" for name in edge.live)]
+    rule = "policy.quarantine" if edge.action is Action.QUARANTINE else "shadow.live"
+    asked = [*edge.chain, *(f"{name} (if {rule} is set)" for name in edge.live)]
     asked += [f"{name} (if {who})" for name in edge.manual]
     return ", ".join(asked) or "-"
 
 
 def _reasons(edge: Transition) -> str:
+    if edge.target is not State.FAILED:
+        return ", ".join(edge.reasons)
     shown = ", ".join(edge.reasons[:MANY])
     more = len(edge.reasons) - MANY
     return f"{shown} and {more} of the job's own" if more > 0 else shown

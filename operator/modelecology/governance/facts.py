@@ -248,6 +248,24 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """How loud a stream of answers says that more of them are bad than a limit allows (alarm.py)."""
+
+    answers: int = 0  # since the limit last seemed kept
+    bad: float = 0.0  # of these; an answer may be bad in part
+    loudness: float = 0.0  # logarithm of the e-value
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What users got of a live revision; None where the policy sets no such limit."""
+
+    errors: Alarm | None = None
+    late: Alarm | None = None
+    wrong: Alarm | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """The recorded results which a verdict may weigh, by task where not said otherwise."""
 
@@ -259,6 +277,7 @@ class Evidence:
     shadow: Results | None = None  # the candidate through the served endpoint, shadow split
     shadow_incumbent: Results | None = None  # the incumbent, shadow split
     live: Live | None = None  # None where no record of live requests can be read
+    served: Served | None = None  # of a live revision; None where nothing limits it, or nothing can be read
     digest: str | None = None  # over the keys of all of these
 
 

@@ -31,6 +31,7 @@ class CheckName(StrEnum):
     LIVE_GAIN = "LiveGain"
     LIVE_ERRORS = "LiveErrors"
     LIVE_LATENCY = "LiveLatency"
+    LIVE_SCORE = "LiveScore"
     STEP = "StepCompleted"
     APPROVED = "Approved"
     UNDO = "WithinUndoWindow"
@@ -46,7 +47,7 @@ class Transition:
     target: State
     reasons: tuple[Reason, ...]
     chain: tuple[CheckName, ...] = ()
-    live: tuple[CheckName, ...] = ()  # what policy.shadow.live asks after the chain
+    live: tuple[CheckName, ...] = ()  # what the policy may ask of live requests after the chain
     manual: tuple[CheckName, ...] = ()  # what is asked after the chain where a person has the last word
 
 
@@ -70,6 +71,8 @@ CANARY = (
     CheckName.LIVE_GAIN,
     CheckName.STEP,
 )
+# What policy.quarantine asks of what users get of a live revision.
+SERVED = (CheckName.LIVE_ERRORS, CheckName.LIVE_LATENCY, CheckName.LIVE_SCORE)
 
 # Causes outside the job: it is tried again for as long as they last, and they do not use up its attempts.
 PASSING = (
@@ -241,13 +244,16 @@ def _table() -> tuple[Transition, ...]:
             )
         )
     for state in RESIDENT:
+        # A canary that breaks a limit is rejected; who served before it serves all again.
+        limits, asked = ((Reason.LIVE_LIMIT_BROKEN,), SERVED) if state is State.LIVE else ((), ())
         own.append(
             Transition(
                 Action.QUARANTINE,
                 state,
                 State.QUARANTINED,
-                (Reason.FINGERPRINT_MISMATCH, Reason.QUARANTINE_REQUESTED),
+                (Reason.FINGERPRINT_MISMATCH, Reason.QUARANTINE_REQUESTED, *limits),
                 (CheckName.FINGERPRINT,),
+                live=asked,
             )
         )
     own.append(Transition(Action.RELEASE, State.QUARANTINED, State.EVALUATING, (Reason.RELEASED,)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
+from .alarm import check_served
 from .facts import Check, Residency, Situation, Verdict, Wait
 from .lifecycle import CheckName
 from .retirement import goes_at, retire_by_evidence
@@ -69,10 +70,13 @@ def settle(situation: Situation) -> Check | Verdict | Wait:
 
 
 def decide_live(situation: Situation) -> Verdict | Wait:
-    """Keep serving, unless an engine answers with other weights, or it no longer pays."""
+    """Keep serving, unless an engine answers with other weights, users fare badly, or it no longer pays."""
     proved = settle(situation)
     if isinstance(proved, Verdict):
         return proved
+    broken = _broken_limit(situation, proved)
+    if broken is not None:
+        return broken
     going = retire_by_evidence(situation)
     if going is not None:
         return going
@@ -82,3 +86,27 @@ def decide_live(situation: Situation) -> Verdict | Wait:
     if situation.claim.wanted is Target.SHADOW:
         message += " lifecycle.target Shadow holds only a candidate; Retired takes a live revision out."
     return Wait(Reason.SERVING, message, until=goes_at(situation))
+
+
+def _broken_limit(situation: Situation, proved: Check | Wait) -> Verdict | None:
+    """Quarantine a live revision whose users fare worse than policy.quarantine allows."""
+    limits, served = situation.policy.quarantine, situation.evidence.served
+    if limits is None or served is None:
+        return None
+    # What an engine that is away does to all is no fault of one revision.
+    if isinstance(proved, Wait) and proved.reason is Reason.ENGINE_UNREACHABLE:
+        return None
+    checks = check_served(served, limits)
+    broken = next((check for check in checks if check.outcome is Outcome.FAIL), None)
+    if broken is None:
+        return None
+    shown = proved if isinstance(proved, Check) else check_fingerprint(situation.residency)
+    return due(
+        situation,
+        Action.QUARANTINE,
+        State.QUARANTINED,
+        Reason.LIVE_LIMIT_BROKEN,
+        f"{situation.claim.served_name}: {broken.message} It takes no more requests.",
+        outcome=Outcome.FAIL,
+        checks=(shown, *checks),
+    )

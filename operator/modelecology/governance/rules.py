@@ -99,6 +99,16 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveLimits:
+    """What a live revision is quarantined for; None is no limit."""
+
+    errors: float | None = None  # share of requests that may fail
+    latency: float | None = None  # seconds in which an answer comes
+    percentile: int = 90  # share of the answers that must come in time, in per cent
+    score: float | None = None  # mean of what its answers must score
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The population's rules."""
 
@@ -129,3 +139,4 @@ class Policy:
     live_shadow: LiveShadow | None = None  # None asks nothing of live requests
     canary: Canary | None = None  # None promotes at once
     unit_is_request: bool = False  # of live evidence; else who asks counts once
+    quarantine: LiveLimits | None = None  # None: people and wrong weights alone take what is live away

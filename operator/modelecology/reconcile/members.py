@@ -32,7 +32,8 @@ from modelecology.governance.looks import SuiteLife
 from modelecology.store import StoreError
 
 from .frame import Asked, Frame
-from .live import LiveLedger, of_live
+from .live import of_live
+from .live_ledger import LiveLedger
 from .results import ResultsReader, cost_of
 from .rivals import Rival, resident_bytes, rivals
 

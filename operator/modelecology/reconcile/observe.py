@@ -21,6 +21,7 @@ from modelecology.governance.facts import (
     Member,
     Results,
     RevisionRecord,
+    Served,
     Situation,
     Standing,
     TakenLook,
@@ -37,6 +38,7 @@ from .frame import Asked, Frame
 from .job_names import at_work, of_owner
 from .live import Trial as LiveTrial
 from .live import of_canary, of_shadow
+from .live_limits import LiveRevision, of_served
 from .members import standing
 from .orders import Order, artifact_key, ask, make_adapter
 from .people import acceptance, approval, promoting, release, undoing
@@ -183,7 +185,7 @@ class Observer:
             if asked.split == "Main" and (found := self._read(asked)) is not None:
                 baseline[asked.task] = found.results
         if len(baseline) < len(self._frame.tasks):
-            return Evidence(baseline=baseline, live=self._live())
+            return Evidence(baseline=baseline, live=self._live(), served=self.served(self.record))
         rival = self._pinned() or self._incumbent(baseline[self._claim.task])
         return Evidence(
             baseline=baseline,
@@ -191,6 +193,7 @@ class Observer:
             shadow=self._shadow(key),
             shadow_incumbent=self._incumbent_shadow(rival),
             live=self._live(),
+            served=self.served(self.record),
         )
 
     def _pinned(self) -> Rival | None:
@@ -296,6 +299,22 @@ class Observer:
             policy.live_shadow.judge.name if policy.live_shadow and policy.live_shadow.judge else None,
         )
         return of_shadow(ledger, trial) if state is State.SHADOW else of_canary(ledger, trial)
+
+    def served(self, revision: RevisionRecord) -> Served | None:
+        """Say what users got of a revision that is live, where the policy limits that.
+
+        Of what was read by the last look at the records; blocking. Raises StoreError.
+        """
+        gateway = self._frame.population.spec.serving.gateway
+        limits, policy = self._frame.policy.quarantine, self._frame.policy
+        if revision.state is not State.LIVE or limits is None or gateway is None or gateway.records is None:
+            return None
+        if self._frame.suite.spec.task(self._claim.task) is None:
+            return None
+        asked = LiveRevision(
+            self._frame.task(self._claim.task), revision.served_name, revision.entered, policy.unit_is_request
+        )
+        return of_served(self._reader.live.at(self._frame.store, gateway.records), asked, limits)
 
     def _charge(self, recorded: Recorded, stage: State) -> None:
         new = recorded.key not in self._frame.log.book.paid and recorded.key not in self._charged

@@ -43,8 +43,13 @@ def is_passing(wait: Wait, revision: RevisionRecord, now: datetime) -> bool:
     return moment and wait.reason in (Reason.PROVING, Reason.UNLOADING)
 
 
-def pause(wait: Wait, revision: RevisionRecord, now: datetime) -> float:
-    """Say when to look again at the latest, in seconds."""
+def pause(wait: Wait, revision: RevisionRecord, now: datetime, *, watched: bool = False) -> float:
+    """Say when to look again at the latest, in seconds; `watched` is whose users' answers are limited."""
+    longest = _pause(wait, revision, now)
+    return min(longest, RECORDS_SECONDS) if watched else longest
+
+
+def _pause(wait: Wait, revision: RevisionRecord, now: datetime) -> float:
     if wait.reason in ENVIRONMENT:
         return ENVIRONMENT_SECONDS
     if revision.state is State.CANARY or wait.reason is Reason.LIVE_SCORING:

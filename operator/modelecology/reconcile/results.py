@@ -30,7 +30,7 @@ from modelecology.store import ArtifactCorrupt, ArtifactStore, bytes_digest
 from modelecology.store import Cost as StoredCost
 
 from .frame import Frame
-from .live import LiveLedgers
+from .live_ledger import LiveLedgers
 
 _REMEMBERED = 4096
 # The operator reads a task's items for their questions; its memory is everybody's.

@@ -169,10 +169,12 @@ class _Trial:
                 served_name=other.served_name,
                 wanted=Target.LIVE,
             )
+            served = await asyncio.to_thread(observer.served, other) if sight.with_store else None
             situation = replace(
                 sight.situation,
                 record=other,
                 claim=claim,
+                evidence=replace(sight.situation.evidence, served=served),
                 residency=self._residency(frame, other),
                 acceptance=acceptance(self._specialist, other),
                 policy=frame.policy,
@@ -342,7 +344,8 @@ class _Trial:
         await self._write(after, now)
         await self._let_go(frame, observer)
         self._runtime.queue.forgive(self._key)
-        longest = pause(wait, observer.record, now)
+        watched = frame.policy.quarantine is not None and bool(observer.log.in_state(State.LIVE))
+        longest = pause(wait, observer.record, now, watched=watched)
         expires = next_expiry(observer.log, observer.record.revision, frame.policy.undo_window)
         self._runtime.queue.add(self._key, min(longest, seconds_until(expires, now, longest)))
 

@@ -30,7 +30,8 @@ from modelecology.store.s3 import S3Access
 BUCKET_PAUSE_SECONDS: Final = 10.0
 """A bucket is not listed more often: looks come every few seconds."""
 WHOLE_SECONDS: Final = 3600.0
-"""How often all of a bucket's segments are listed, and how far back the other looks go."""
+"""How often all of a bucket's segments are listed, how far back the other looks go, and how long a segment
+must be gone before it is forgotten."""
 _BATCH_BYTES: Final = 32 << 20
 _BATCH: Final = 16
 _AT_ONCE: Final = 8
@@ -78,6 +79,7 @@ class LiveFiles:
         self._wall = wall
         self._costs = files.local(folder) is None
         self._read: dict[str, int] = {}  # bytes, by the name of the closed segment
+        self._missed: dict[str, float] = {}  # since when it is not listed
         self._newest = ""  # when all of this was listed, the last name
         self._next = -1.0  # before that a bucket is not asked
         self._whole = -1.0  # from then on all is listed
@@ -135,8 +137,7 @@ class LiveFiles:
         whole = not self._costs or now >= self._whole
         found = self._listed("" if whole else self._after())
         if whole:
-            for gone in self._read.keys() - {_closed(name) for name in found}:
-                del self._read[gone]
+            self._forget(found, now)
         for batch in _batches(self._news(found)):
             for news, content in zip(batch, self._contents(batch), strict=True):
                 if content is not None:
@@ -145,6 +146,18 @@ class LiveFiles:
         if whole:
             self._whole = now + WHOLE_SECONDS
         self._newest = max(self._newest, *found, "")
+
+    def _forget(self, found: Mapping[str, int], now: float) -> None:
+        """Forget the segments that are gone for long.
+
+        One that is renamed meanwhile may be listed under neither name, and a volume may list it late; what is
+        forgotten is read, and counted, once more.
+        """
+        gone = self._read.keys() - {_closed(name) for name in found}
+        self._missed = {name: self._missed.get(name, now) for name in gone}
+        for name, since in tuple(self._missed.items()):
+            if now - since >= WHOLE_SECONDS:
+                del self._read[name], self._missed[name]
 
     def _listed(self, after: str) -> dict[str, int]:
         entries = self._files.scan(self._folder, after)

@@ -1,0 +1,85 @@
+"""Through the operator: a live revision that fails its users goes, and only for its own faults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelecology.governance.replay import replay
+from modelecology.governance.situations import inputs_of
+from modelecology.kube.cluster import DECISION
+from modelecology.kube.decisions import to_entry
+
+from .gateway import Gateway, begun, table
+from .stage import NAMESPACE, Stage
+
+LIMITS = {"maximumErrors": 0.1, "latency": {"most": "2s"}, "minimumScore": 0.3}
+
+
+async def serving(stage: Stage, quarantine: dict[str, Any]) -> tuple[Gateway, str]:
+    """Bring `dates` live under these limits, with some good answers; gives its served name."""
+    gateway = await begun(stage, {"sample": 0.5}, quarantine=quarantine)
+    assert stage.state("dates") == "Live Serving"
+    gateway.answered([1.0] * 100)
+    await stage.settle(20.0)
+    assert stage.state("dates") == "Live Serving"
+    return gateway, stage.status("dates")["live"]["servedName"]
+
+
+async def last(stage: Stage) -> dict[str, Any]:
+    """The last decision's spec."""
+    bodies = await stage.cluster.list(DECISION, NAMESPACE)
+    found: dict[str, Any] = max((b["spec"] for b in bodies), key=lambda spec: spec["sequence"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds", "score", "said"),
+    [
+        ("HTTP 500", 0.1, None, "answers failed; allowed: at most 10 %."),
+        (None, 3.0, None, "answers took longer than 2 s; allowed: at most 10 %."),
+        ("HTTP 499", 3.0, None, "answers took longer than 2 s; allowed: at most 10 %."),
+        (None, 0.1, 0.0, "answers were wrong; allowed: at most 70 %."),
+    ],
+)
+async def test_it_is_quarantined_and_its_users_get_the_fallback(
+    stage: Stage, error: str | None, seconds: float, score: float | None, said: str
+) -> None:
+    gateway, name = await serving(stage, LIMITS)
+    for _ in range(60):
+        gateway.fared(error=error, seconds=seconds, score=score)
+    await stage.settle(20.0)
+    assert stage.state("dates") == "Quarantined LiveLimitBroken"
+    assert table(stage).quarantined == (name,)
+    decision = await last(stage)
+    assert (decision["action"], decision["reason"]) == ("Quarantine", "LiveLimitBroken")
+    assert said in decision["message"]
+
+
+@pytest.mark.parametrize("error", ["HTTP 503", "NotResident", "HTTP 400", "HTTP 499"])
+async def test_what_engines_and_clients_do_wrong_takes_nothing_out(stage: Stage, error: str) -> None:
+    gateway, _ = await serving(stage, LIMITS)
+    for _ in range(200):
+        gateway.fared(error=error, seconds=0.1)
+    await stage.settle(20.0)
+    assert stage.state("dates") == "Live Serving"
+
+
+async def test_without_limits_failures_take_nothing_out(stage: Stage) -> None:
+    gateway = await begun(stage, {"sample": 0.5})
+    for _ in range(60):
+        gateway.fared(error="HTTP 500")
+    await stage.settle(20.0)
+    assert stage.state("dates") == "Live Serving"
+
+
+async def test_the_decision_can_be_made_again_from_what_was_kept(stage: Stage) -> None:
+    gateway, _ = await serving(stage, {"maximumErrors": 0.1})
+    for _ in range(60):
+        gateway.fared(error="HTTP 500")
+    await stage.settle(20.0)
+    bodies = await stage.cluster.list(DECISION, NAMESPACE)
+    entry = next(e for b in bodies if (e := to_entry(b)).reason == "LiveLimitBroken")
+    assert entry.premises.inputs is not None
+    assert replay(entry, inputs_of(entry.premises.inputs, stage.store.inputs.read)) == ()
