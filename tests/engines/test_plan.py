@@ -59,6 +59,14 @@ def test_the_plan_does_not_depend_on_the_order_of_the_list(
     assert plan(desired, cards, ours) == plan(desired, list(reversed(cards)), ours)
 
 
+@given(DESIRED, CARDS, OURS)
+def test_what_is_to_be_loaded_keeps_the_order_in_which_it_is_desired(
+    desired: dict[str, str], cards: list[ModelCard], ours: set[str]
+) -> None:
+    loads = plan(desired, cards, ours).to_load
+    assert loads == tuple(each for each in desired.items() if each in loads)
+
+
 def test_an_adapter_at_another_path_is_unloaded_and_loaded_anew() -> None:
     todo = plan({"dates-1": "/new"}, [ModelCard("dates-1", "/old", "generalist")], {"dates-1"})
     assert todo.to_unload == ("dates-1",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -47,8 +48,13 @@ def fallen(**more: Any) -> RevisionRecord:
     return revision(NEW, State.QUARANTINED, NOW, **{"previous": State.LIVE} | more)
 
 
-def seen(*revisions: RevisionRecord, live: str | None = None, **more: Any) -> Rollback:
-    known = SpecialistRecord("dates", "u1", {r.revision: r for r in revisions}, live=live)
+def later(**more: Any) -> RevisionRecord:
+    """What served after the quarantine, and was retired just now."""
+    return revision("c" * 12, State.RETIRED, NOW, **{"previous": State.LIVE} | more)
+
+
+def seen(*revisions: RevisionRecord, **more: Any) -> Rollback:
+    known = SpecialistRecord("dates", "u1", {r.revision: r for r in revisions})
     return replace(Rollback(known, NOW, WINDOW, Target.LIVE, taken=1, slots=4), **more)
 
 
@@ -99,7 +105,11 @@ def test_what_a_quarantined_revision_replaced_serves_again() -> None:
         seen(replaced(), fallen(), taken=4),
         seen(replaced(), fallen(), wanted=Target.RETIRED),
         seen(replaced(), fallen(), wanted=Target.SHADOW),
-        seen(replaced(), fallen(), live="c" * 12),
+        seen(replaced(), fallen(), revision("c" * 12, State.LIVE, NOW)),
+        seen(replaced(), fallen(entered=NOW - HOUR), later(retired_for=Reason.DOMINATED)),
+        seen(replaced(), fallen(entered=NOW - HOUR), later(retired_for=Reason.RETIREMENT_REQUESTED)),
+        seen(replaced(), fallen(), later(entered=NOW - HOUR, retired_for=Reason.DOMINATED)),
+        seen(replaced(), fallen(), later(entered=NOW - 10 * HOUR, retired_for=Reason.DOMINATED)),
     ],
     ids=[
         "nothing before it",
@@ -114,6 +124,10 @@ def test_what_a_quarantined_revision_replaced_serves_again() -> None:
         "to be retired",
         "to be in shadow",
         "another one serves",
+        "evidence retired what served since",
+        "the owner retired what served since",
+        "evidence retired what replaced it, and the quarantined one replaced nothing",
+        "evidence retired what served, within the same second",
     ],
 )
 def test_in_all_other_cases_the_fallback_serves(here: Rollback) -> None:
@@ -131,6 +145,84 @@ def test_of_several_the_one_that_was_replaced_last_serves_again() -> None:
     found = rollback(seen(older, replaced(), fallen()))
     assert found is not None
     assert found[0].revision == OLD
+
+
+class Ends(StrEnum):
+    """How the service of a revision ends."""
+
+    REPLACED = "by a newer one"
+    QUARANTINED = "by a quarantine"
+    DOMINATED = "by evidence"
+    ASKED = "by its owner"
+
+
+class Life:
+    """A specialist's revisions, hour by hour; what was quarantined is rolled back as far as it may be."""
+
+    def __init__(self) -> None:
+        self.now, self.revisions = NOW, dict[str, RevisionRecord]()
+        self.live: str | None = None
+        self.end: Ends | None = None  # of what served last
+        self.before: list[str] = []  # what was replaced and may come back, the last one last
+
+    def begin(self) -> None:
+        """Let another revision serve, in place of what does."""
+        if self.live is not None:
+            self._end(Ends.REPLACED)
+        self._put(f"{len(self.revisions):012x}", State.LIVE)
+
+    def stop(self, how: Ends) -> None:
+        """End the service of what serves."""
+        if self.live is None:
+            return
+        self._end(how)
+        while self.live is None and (found := rollback(self.seen())) is not None:
+            assert self.end is Ends.QUARANTINED
+            assert found[0].revision == self.before.pop()
+            self._put(found[0].revision, State.LIVE)
+
+    def _end(self, how: Ends) -> None:
+        assert self.live is not None
+        name, self.live, self.end = self.live, None, how
+        if how is Ends.QUARANTINED:
+            self._put(name, State.QUARANTINED)
+        else:
+            self._put(name, State.RETIRED, retired_for=REASONS[how])
+        if how is Ends.REPLACED:
+            self.before.append(name)
+        elif how is not Ends.QUARANTINED:
+            # What it had replaced did not come back for it, and does not come back for what comes after it.
+            self.before.clear()
+
+    def _put(self, name: str, state: State, **more: Any) -> None:
+        known = self.revisions.get(name)
+        self.now += HOUR
+        previous = known.state if known is not None else None
+        self.revisions[name] = revision(name, state, self.now, previous=previous, **more)
+        self.live = name if state is State.LIVE else self.live
+
+    def seen(self) -> Rollback:
+        return seen(*self.revisions.values(), now=self.now)
+
+
+REASONS = {
+    Ends.REPLACED: Reason.SUPERSEDED,
+    Ends.DOMINATED: Reason.DOMINATED,
+    Ends.ASKED: Reason.RETIREMENT_REQUESTED,
+}
+
+
+@given(st.lists(st.sampled_from([None, *(e for e in Ends if e is not Ends.REPLACED)]), max_size=12))
+def test_in_any_order_of_events_only_a_quarantine_lets_the_one_replaced_last_serve_again(
+    events: list[Ends | None],
+) -> None:
+    life = Life()
+    for event in events:
+        if event is None:
+            life.begin()
+        else:
+            life.stop(event)
+        assert life.live is not None or life.end is not Ends.QUARANTINED or not life.before
 
 
 @given(

@@ -55,6 +55,12 @@ async def test_what_was_there_before_us_is_proved_without_loading_it_again(engin
     assert engine.calls.count(("load", NAME)) == 1
 
 
+async def test_what_is_missing_is_loaded_in_the_order_in_which_it_is_wanted(engine: EngineDouble) -> None:
+    wanted = {name: Resident(name, PATH, PROBES) for name in ("b", "c", "a")}
+    await reconcile_engine(engine, EngineView(), wanted, frozenset(wanted), now)
+    assert [name for what, name in engine.calls if what == "load"] == ["b", "c", "a"]
+
+
 async def test_an_engine_that_serves_the_base_is_tried_some_times_and_then_it_is_said(
     engine: EngineDouble,
 ) -> None:

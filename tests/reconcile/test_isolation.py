@@ -19,6 +19,7 @@ from modelecology.kube.decisions import to_entry
 from modelecology.reconcile.isolation import ISOLATION, reconcile_isolation
 from modelecology.reconcile.queue import WorkKey
 from modelecology.store import StoreUnavailable
+from modelecology.store.logs import StoredLog
 
 from .stage import NAMESPACE, Stage, live
 
@@ -144,23 +145,25 @@ async def test_without_store_and_ray_it_is_out_and_off_the_engines(
 async def test_it_waits_for_no_look_that_is_under_way_and_for_no_store_that_hangs(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await live(stage)
-    await ask(stage)
+    await second(stage)
+    await ask(stage, name="plain")
     released = threading.Event()
 
     def hangs(*_: object) -> None:
         released.wait(30)
 
     monkeypatch.setattr(type(stage.store.inputs), "keep", hangs)
-    stage.runtime.queue.add(WorkKey("Specialist", NAMESPACE, "dates"))
+    monkeypatch.setattr(StoredLog, "keep", hangs)
+    stage.runtime.queue.add(WorkKey("Specialist", NAMESPACE, "plain"))
     try:
         async with asyncio.timeout(10):
             # No other look goes on meanwhile: neither the Specialist's nor the population's.
-            await reconcile_isolation(stage.runtime, WorkKey(ISOLATION, NAMESPACE, "dates"))
+            await reconcile_isolation(stage.runtime, WorkKey(ISOLATION, NAMESPACE, "plain"))
     finally:
         released.set()
-    last = (await entries(stage))[-1]
-    assert (last.action, last.premises.inputs) == ("Quarantine", None)
+    last = (await entries(stage))[-2:]
+    assert [(e.action, e.premises.inputs) for e in last] == [("Quarantine", None), ("Restore", None)]
+    await stage.runtime.flush()
 
 
 async def test_a_new_operator_whose_engines_are_away_records_it_all_the_same(

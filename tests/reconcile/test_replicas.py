@@ -86,6 +86,37 @@ async def test_a_replica_that_came_back_holds_everything_within_a_second_without
     assert stage.adapters() == [name]
 
 
+async def loaded_first(stage: Stage) -> list[str]:
+    """Let the engine lose everything; gives what is loaded then, in that order."""
+    calls = len(stage.engine.calls)
+    stage.engine.restart()
+    await stage.settle(3.0)
+    return [name for what, name in stage.engine.calls[calls:] if what == "load"]
+
+
+async def test_a_replica_that_came_back_holds_first_what_is_worth_most(stage: Stage) -> None:
+    await stage.apply_desk(stage.manifests.specialist("dates", "dates", 0.6))
+    # It answers better, so all of the task's traffic goes to it.
+    await stage.apply(stage.manifests.specialist("plain", "dates", 0.95, seed=1000))
+    await stage.settle(20.0)
+    names = [stage.status(name)["live"]["servedName"] for name in ("plain", "dates")]
+    assert [m["servedName"] for m in stage.status("desk", POPULATION)["members"]] == names
+    assert await loaded_first(stage) == names
+    await stage.restart()
+    assert await loaded_first(stage) == names
+
+
+async def test_a_replica_that_came_back_holds_what_is_live_before_what_is_on_trial(stage: Stage) -> None:
+    await stage.apply_desk(stage.manifests.specialist("plain", "dates", 0.45))
+    dates = stage.manifests.specialist("dates", "dates", 0.8)
+    dates["spec"]["lifecycle"] = {"target": "Shadow"}
+    await stage.apply(dates)
+    await stage.settle(20.0)
+    assert stage.state("dates") == "Shadow ShadowHeld"
+    candidate = stage.status("dates")["candidate"]["servedName"]
+    assert await loaded_first(stage) == [stage.status("plain")["live"]["servedName"], candidate]
+
+
 async def test_at_rest_the_looks_at_engines_only_ask_what_they_hold(stage: Stage) -> None:
     await two_engines(stage)
     await stage.settle(20.0)

@@ -23,6 +23,8 @@ from modelecology.serving.gateway.route import Route, route
 from .gateway import TABLE, desk, matching, table
 from .stage import NAMESPACE, Object, Stage
 
+ISOLATING = WorkKey(ISOLATION, NAMESPACE, "dates")
+
 
 def written(stage: Stage) -> list[str]:
     """List how the ConfigMap was written."""
@@ -98,7 +100,7 @@ async def test_a_quarantine_is_in_the_table_before_any_engine_is_asked(
 
     monkeypatch.setattr(type(stage.engine), "models", never)
     await quarantine(stage)
-    await reconcile_isolation(stage.runtime, WorkKey(ISOLATION, NAMESPACE, "dates"))
+    await reconcile_isolation(stage.runtime, ISOLATING)
     found = table(stage)
     assert (found.routes[0].live, found.quarantined) == (None, (name,))
     assert stage.adapters() == [name]
@@ -117,7 +119,7 @@ async def test_a_new_operator_changes_nothing_before_it_has_looked_at_the_engine
     assert written(stage) == ["create", "patch"]
     # What is decided meanwhile counts all the same.
     await quarantine(stage)
-    await reconcile_isolation(stage.runtime, WorkKey(ISOLATION, NAMESPACE, "dates"))
+    await reconcile_isolation(stage.runtime, ISOLATING)
     assert (table(stage).routes[0].live, table(stage).quarantined) == (None, (name,))
 
 

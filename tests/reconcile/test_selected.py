@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 from modelecology.api.routing import RoutingTable, read_table
+from modelecology.api.vocabulary import QUARANTINE_ANNOTATION
 from modelecology.engines.double import EngineDouble, Lie
-from modelecology.kube.cluster import POPULATION
+from modelecology.kube.cluster import POPULATION, SPECIALIST
 from modelecology.kube.double import CONFIG_MAP, InMemoryCluster
 from modelecology.kube.endpoint_slices import Behind
 from modelecology.reconcile.fleet import reconcile_engines
+from modelecology.reconcile.isolation import ISOLATION, reconcile_isolation
 from modelecology.reconcile.metrics import REGISTRY
+from modelecology.reconcile.queue import WorkKey
+from modelecology.reconcile.routes import ROUTES, reconcile_routes
 from testbed.pretend_engine import PretendEngine
 from testbed.pretend_operator import engine_directory
 from tests.kube.slices import pod, put_slice
@@ -246,6 +250,44 @@ async def test_until_the_service_is_known_the_last_table_stands_and_nothing_is_t
     await stage.settle()
     assert stage.state("dates") == "Retired Retired"
     assert stage.adapters() == []
+
+
+async def test_a_quarantine_reaches_the_gateways_though_the_service_is_not_known(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await live(stage)
+    before = table(stage)
+
+    async def may_not(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(InMemoryCluster, "follow_service", may_not)
+    await stage.restart()
+    word = f"{stage.status('dates')['live']['revision']}/ada@2026-03-01T12:30:00Z"
+    patch = {"metadata": {"annotations": {QUARANTINE_ANNOTATION: word}}}
+    await stage.cluster.patch(SPECIALIST, NAMESPACE, "dates", patch)
+    await reconcile_isolation(stage.runtime, WorkKey(ISOLATION, NAMESPACE, "dates"))
+    after = table(stage)
+    assert (after.quarantined, after.version) == ((name,), (await stage.log()).sequence)
+    (route,) = before.routes
+    assert after.routes == (route.model_copy(update={"live": None}),)
+    same = {"quarantined": (), "version": before.version, "routes": before.routes}
+    assert after.model_copy(update=same) == before
+
+
+async def test_where_the_service_is_not_known_and_there_is_no_table_none_is_written(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await live(stage)
+
+    async def may_not(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(InMemoryCluster, "follow_service", may_not)
+    stage.cluster.delete(CONFIG_MAP, NAMESPACE, "desk-routes")
+    await stage.restart()
+    await reconcile_routes(stage.runtime, WorkKey(ROUTES, *WHERE))
+    assert stage.cluster.get(CONFIG_MAP, NAMESPACE, "desk-routes") is None
 
 
 async def test_engines_that_are_listed_in_place_of_a_service_are_taken_and_it_is_followed_no_more(

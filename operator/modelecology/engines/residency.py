@@ -58,7 +58,7 @@ class Plan:
 
 
 def plan(desired: Mapping[str, str], resident: Iterable[ModelCard], ours: Container[str]) -> Plan:
-    """Compare desired adapters (name to path) with what an engine lists.
+    """Compare desired adapters (name to path) with what an engine lists; they are loaded in their order.
 
     Only names in `ours` are ever unloaded; the base (no parent) and adapters of others never are. An adapter
     of ours that the engine took from another path is unloaded and loaded anew.
@@ -72,7 +72,7 @@ def plan(desired: Mapping[str, str], resident: Iterable[ModelCard], ours: Contai
     mine = {name for name, card in cards.items() if card.parent is not None and name in ours}
     foreign = {name for name in desired if name in cards and name not in keep and name not in mine}
     return Plan(
-        to_load=tuple((name, desired[name]) for name in sorted(desired.keys() - keep - foreign)),
+        to_load=tuple((name, path) for name, path in desired.items() if name not in keep | foreign),
         to_unload=tuple(sorted(mine - keep)),
         foreign=tuple(sorted(foreign)),
     )

@@ -27,13 +27,15 @@ def rollback(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
     """Find the revision that serves again in place of a quarantined one; None where the fallback does.
 
     It is the one that the quarantined revision replaced, while it can be restored and finds a slot. What
-    evidence or the owner has retired stays retired.
+    evidence or the owner has retired stays retired, and nothing that served before it serves in its place.
     """
-    if seen.wanted is not Target.LIVE or seen.record.live is not None:
+    if seen.wanted is not Target.LIVE or seen.record.in_state(State.LIVE):
         return None
     gone = max(_fallen(seen.record), key=lambda r: r.entered, default=None)
     before = max(_replaced(seen.record), key=lambda r: r.entered, default=None)
     if gone is None or before is None or before.entered > gone.entered:
+        return None
+    if any(r.entered >= before.entered for r in _ended(seen.record)):
         return None
     checks = (_undo(seen, before), _capacity(seen))
     if any(check.outcome is not Outcome.PASS for check in checks):
@@ -50,6 +52,12 @@ def _fallen(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
 def _replaced(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
     retired = record.in_state(State.RETIRED)
     return tuple(r for r in retired if r.previous is State.LIVE and r.retired_for == Reason.SUPERSEDED)
+
+
+def _ended(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
+    """List what was live until evidence or the owner retired it."""
+    retired = record.in_state(State.RETIRED)
+    return tuple(r for r in retired if r.previous is State.LIVE and r.retired_for != Reason.SUPERSEDED)
 
 
 def _undo(seen: Rollback, before: RevisionRecord) -> Check:

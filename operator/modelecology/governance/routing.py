@@ -129,7 +129,7 @@ def routes(
     lanes = tuple(_with_names(found, wanted, named))
     rules = in_order(c for c in wanted if c.task in tasks)
     left_out = max(0, len(rules) - MOST_RULES)
-    return Routes(log.sequence, engines, lanes, _quarantined(log), rules[:MOST_RULES], left_out)
+    return Routes(log.sequence, engines, lanes, quarantined(log), rules[:MOST_RULES], left_out)
 
 
 def _rank(serving: _Serving) -> tuple[bool, float, str]:
@@ -177,7 +177,8 @@ def _with_names(found: list[TaskRoute], contracts: list[Contract], named: set[st
         yield replace(route, specialist=name)
 
 
-def _quarantined(log: LogState) -> tuple[str, ...]:
+def quarantined(log: LogState) -> tuple[str, ...]:
+    """Name what is in quarantine; of more than a table has room for, the newest."""
     records = [r for s in log.specialists.values() for r in s.in_state(State.QUARANTINED)]
     newest = sorted(records, key=lambda r: (r.entered, r.served_name), reverse=True)[:MOST_QUARANTINED]
     return tuple(sorted({r.served_name for r in newest}))

@@ -18,6 +18,7 @@ from modelecology.governance.isolation import quarantine, rollback
 from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import LogBroken, LogState, Premises, SpecialistRecord
 from modelecology.governance.situations import Inputs, Made, Rollback, kept
+from modelecology.kube.errors import KubeError
 from modelecology.store import StoreError
 from modelecology.translation import policy
 
@@ -25,6 +26,7 @@ from .accounts import held, posted_bare
 from .people import quarantine_asked
 from .queue import WorkKey
 from .record import bare_entry, put_down, subject_of
+from .routes import tend_routes
 from .runtime import Runtime
 from .sealing import keep_copy
 
@@ -36,6 +38,7 @@ _LOG = logging.getLogger(__name__)
 
 async def reconcile_isolation(runtime: Runtime, key: WorkKey) -> None:
     """Do for one Specialist what cannot wait. Raises LogMoved, KubeError; the caller tries again."""
+    population = None
     for _ in range(_MOST_STEPS):
         specialist = runtime.cache.specialist(key.namespace, key.name)
         if specialist is None or specialist.metadata.deletion_timestamp is not None:
@@ -48,6 +51,9 @@ async def reconcile_isolation(runtime: Runtime, key: WorkKey) -> None:
                 break
         except LogBroken:
             break  # the Specialist's own look says so
+    if population is not None:
+        # Also where nothing was due: the operator may have ended between a quarantine and the table.
+        await tend_routes(runtime, population, whole=False)
     runtime.queue.forgive(key)
 
 
@@ -70,8 +76,17 @@ async def isolate(runtime: Runtime, population: Population, specialist: Speciali
     entry = replace(entry, premises=Premises(code=runtime.code, inputs=inputs))
     await put_down(runtime, population, posted_bare(population, log, entry, counted))
     runtime.wake(population.metadata.namespace, population.metadata.name)
-    await keep_copy(runtime, population)
+    # The store may hang, and what is due next must not.
+    runtime.in_background(_copy(runtime, population))
     return True
+
+
+async def _copy(runtime: Runtime, population: Population) -> None:
+    try:
+        await keep_copy(runtime, population)
+    except KubeError as error:
+        meta = population.metadata
+        _LOG.warning("%s/%s: the log is copied to the store later: %s", meta.namespace, meta.name, error)
 
 
 def _due(

@@ -17,6 +17,7 @@ from modelecology.governance.ledger import spent
 from modelecology.governance.log import Entry, LogState, Premises, Subject
 from modelecology.governance.situations import Inputs, Made, kept
 from modelecology.kube.cluster import DECISION, SPECIALIST, EventText
+from modelecology.kube.errors import KubeError
 from modelecology.store import StoreError
 
 from .accounts import posted
@@ -120,7 +121,12 @@ async def record(runtime: Runtime, frame: Frame, entry: Entry) -> Entry:
 async def put_down(runtime: Runtime, population: Population, entry: Entry) -> Entry:
     """Write an entry that has its account, and nothing to the store yet. Raises LogMoved, KubeError."""
     namespace, name = population.metadata.namespace, population.metadata.name
-    written = await runtime.log(population).append(entry)
+    try:
+        written = await runtime.log(population).append(entry)
+    except KubeError:
+        # It may be in the log though the answer was lost: gateways wait for no later look.
+        await tend_routes(runtime, population)
+        raise
     await tend_routes(runtime, population)
     WRITES.labels("create", DECISION.kind).inc()
     TRANSITIONS.labels(namespace, name, entry.action, entry.to, entry.reason).inc()

@@ -44,7 +44,7 @@ async def reconcile_replicas(runtime: Runtime, key: WorkKey) -> None:
     resident = {r.served_name for r in residents(log)}
     # What came or went since the last whole look is left to the next one, which every Decision calls for; but
     # what is done with its last requests is unloaded here.
-    wanted = {name: known[name] for name in known.keys() & resident}
+    wanted = {name: each for name, each in known.items() if name in resident}
     leaving = drains(population, log, runtime.now()).keys()
     if not wanted and not leaving:
         return

@@ -25,7 +25,7 @@ from modelecology.api.serving import Gateway
 from modelecology.governance.canary import step_of
 from modelecology.governance.facts import RevisionRecord
 from modelecology.governance.log import LogBroken, LogState
-from modelecology.governance.routing import MOST_RULES, Proofs, routes
+from modelecology.governance.routing import MOST_RULES, Proofs, quarantined, routes
 from modelecology.governance.routing import TaskRoute as Found
 from modelecology.kube.cluster import POPULATION, Body
 from modelecology.kube.errors import KubeError, NotFound
@@ -56,8 +56,11 @@ async def reconcile_routes(runtime: Runtime, key: WorkKey) -> None:
         await tend_routes(runtime, population)
 
 
-async def tend_routes(runtime: Runtime, population: Population) -> None:
-    """Write the table if it says something else now. What fails is tried again, and keeps nothing waiting."""
+async def tend_routes(runtime: Runtime, population: Population, *, whole: bool = True) -> None:
+    """Write the table if it says something else now. What fails is tried again, and keeps nothing waiting.
+
+    Without `whole` the table that is there loses what the log has quarantined, and else stays as it is.
+    """
     meta, gateway = population.metadata, population.spec.serving.gateway
     if gateway is None or meta.deletion_timestamp is not None:
         return
@@ -65,7 +68,7 @@ async def tend_routes(runtime: Runtime, population: Population) -> None:
     kept = runtime.routes.setdefault((meta.namespace, meta.name), KeptRoutes())
     async with kept.lock:
         try:
-            await _tend(runtime, population, gateway, kept)
+            await _tend(runtime, population, gateway, kept, whole)
         except (KubeError, LogBroken) as error:
             kept.read, kept.foreign = None, isinstance(error, ForeignRoutes)
             if str(error) != kept.told:
@@ -73,24 +76,54 @@ async def tend_routes(runtime: Runtime, population: Population) -> None:
                 _LOG.warning("%s/%s: the routing table is not written: %s", *key[1:], error)
             runtime.queue.retry(key)
         else:
-            kept.told, kept.foreign = "", False
-            runtime.queue.forgive(key)
+            if whole:
+                kept.told, kept.foreign = "", False
+                runtime.queue.forgive(key)
 
 
-async def _tend(runtime: Runtime, population: Population, gateway: Gateway, kept: KeptRoutes) -> None:
+async def _tend(
+    runtime: Runtime, population: Population, gateway: Gateway, kept: KeptRoutes, whole: bool
+) -> None:
     population = as_it_is(runtime, population)
-    selector = population.spec.serving.selector
-    if selector and runtime.cache.behind(population.metadata.namespace, selector.service) is None:
-        return  # what the last table says stands until it is known which engines there are
     now = runtime.now()
     if kept.read is None or now - kept.read >= _READ_AGAIN:
         await _read(runtime, population, kept)
         kept.read = now
     # The newest log: of two that write, the second must not take back what the first has said.
     log = await runtime.log(population).state()
-    table = _table(runtime, population, gateway, log, kept.table)
+    if whole and _engines_known(runtime, population):
+        table = _table(runtime, population, gateway, log, kept.table)
+    elif kept.table is not None:
+        table = isolated(kept.table, log)
+    else:
+        return
     if kept.table is None or kept.table != table.model_copy(update={"version": kept.table.version}):
         await _write(runtime, population, table, kept)
+
+
+def _engines_known(runtime: Runtime, population: Population) -> bool:
+    """Say whether it is known which engines there are; until then what the last table says of them stands."""
+    namespace, selector = population.metadata.namespace, population.spec.serving.selector
+    return selector is None or runtime.cache.behind(namespace, selector.service) is not None
+
+
+def isolated(table: RoutingTable, log: LogState) -> RoutingTable:
+    """Take what is quarantined out of a table; all else is left as it was."""
+    names = quarantined(log)
+    found = tuple(_without(route, frozenset(names)) for route in table.routes)
+    return table.model_copy(update={"version": log.sequence, "routes": found, "quarantined": names})
+
+
+def _without(route: TaskRoute, names: frozenset[str]) -> TaskRoute:
+    shadow, canary = route.shadow, route.canary
+    return route.model_copy(
+        update={
+            "live": route.live if route.live not in names else None,
+            "shadow": shadow if shadow is not None and shadow.revision not in names else None,
+            "canary": canary if canary is not None and canary.revision not in names else None,
+            "pinned": tuple(name for name in route.pinned if name not in names),
+        }
+    )
 
 
 def as_it_is(runtime: Runtime, population: Population) -> Population:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from modelecology.api.population import Population
 from modelecology.api.reasons import Reason, named
 from modelecology.api.specialist import Specialist
+from modelecology.api.vocabulary import State
 from modelecology.governance.facts import RevisionRecord, Wait
 from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import LogBroken, LogState
@@ -24,6 +25,7 @@ from .frame import Asked, Frame
 from .results import Recorded, joined
 from .runtime import Runtime
 
+_FIRST = (State.LIVE, State.CANARY, State.SHADOW)
 _LOG = logging.getLogger(__name__)
 
 
@@ -42,6 +44,7 @@ async def serve(runtime: Runtime, frame: Frame) -> Wait | None:
         names = {r.served_name for r in residents(frame.log)}
         before = runtime.residents.get(where, {})
         wanted = {name: before[name] for name in before.keys() & names} | wanted
+    wanted = _by_worth(frame, wanted)
     runtime.residents[where] = wanted
     # A resident of which the store or the suite cannot tell the fingerprint now is left as it is.
     kept = {r.served_name for r in residents(frame.log)} - wanted.keys()
@@ -136,6 +139,14 @@ def _wanted(runtime: Runtime, frame: Frame, faults: list[StoreError]) -> dict[st
             if resident is not None:
                 found[resident.name] = resident
     return found
+
+
+def _by_worth(frame: Frame, wanted: Mapping[str, Resident]) -> dict[str, Resident]:
+    """Put first what an empty engine is to hold first: what is live, by its worth as the status tells it."""
+    worth = {member.served_name: place for place, member in enumerate(frame.population.status.members)}
+    order = {r.served_name: _FIRST.index(r.state) for r in residents(frame.log)}
+    names = sorted(wanted, key=lambda name: (order[name], worth.get(name, len(worth)), name))
+    return {name: wanted[name] for name in names}
 
 
 def _resident(runtime: Runtime, frame: Frame, record: RevisionRecord) -> Resident | None:
