@@ -75,7 +75,12 @@ def alike(exchange: Exchange) -> bool:
     ours, theirs = exchange.shadow, exchange.answer
     if ours is None or ours.text is None or theirs.text is None:
         return False
-    return ours.text.strip() == theirs.text.strip()
+    return same_words(ours.text, theirs.text)
+
+
+def same_words(ours: str, theirs: str) -> bool:
+    """Whether two answers say the same; space around them says nothing."""
+    return ours.strip() == theirs.strip()
 
 
 class Feedback(_Record):

@@ -58,6 +58,7 @@ class Engine:
     bodies: list[Body] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     lies: dict[str, str] = field(default_factory=dict)  # asked for this name, it answers in that
+    words: dict[str, str] = field(default_factory=dict)  # what a name says, if not that it is itself
     status: int = 200  # of answers to names that are resident
     failing: set[str] = field(default_factory=set)  # names that answer 500
     gate: asyncio.Event = field(default_factory=asyncio.Event)  # answers wait for it
@@ -93,7 +94,7 @@ class Engine:
             self.running -= 1
 
     def _whole(self, name: str, chat: bool) -> Body:
-        said = f"said by {name}"
+        said = self.words.get(name, f"said by {name}")
         choice: Body = {"message": {"role": "assistant", "content": said}} if chat else {"text": said}
         usage = {"prompt_tokens": 7, "completion_tokens": 3}
         return {"id": "x", "model": self.lies.get(name, name), "choices": [choice], "usage": usage}

@@ -20,7 +20,7 @@ from modelecology.serving.gateway.classifier import Classifier
 from modelecology.serving.gateway.counts import Counts
 from modelecology.serving.gateway.embedder import EmbedderAway, Place, RuleEmbedder, Vector
 from modelecology.serving.gateway.metrics import GatewayMetrics
-from modelecology.serving.gateway.plan import Facts, plan
+from modelecology.serving.gateway.plan import Facts, Plan, Rule, plan
 from modelecology.serving.gateway.route import Route, route
 from modelecology.serving.gateway.word import Word
 from tests.serving.gateway.meaning import EXAMPLES, classifier_of, meaning
@@ -90,6 +90,23 @@ async def test_a_rule_goes_first_and_the_classifier_is_not_asked(stage: Stage) -
     assert headers["x-modelecology-rule"] == "rules[0] Keyword"
     assert "x-modelecology-similarity" not in headers
     assert stage.count("classified_total", outcome="routed") == before
+
+
+@pytest.mark.parametrize("text", [DATE, f"the deadline, {CRON}"])
+async def test_the_rules_are_tried_once_a_request(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    await ready(stage)
+    tried: list[Facts] = []
+    rule_of = Plan.rule_of
+
+    def counted(self: Plan, facts: Facts) -> Rule | None:
+        tried.append(facts)
+        return rule_of(self, facts)
+
+    monkeypatch.setattr(Plan, "rule_of", counted)
+    assert (await stage.ask("desk", text))[1]["model"] == LIVE
+    assert [facts.text for facts in tried] == [text]
 
 
 async def test_each_way_to_fall_back_has_its_own_reason(stage: Stage) -> None:

@@ -72,6 +72,42 @@ async def test_a_shadow_that_hangs_keeps_no_user_waiting_and_what_is_too_much_is
         await until(lambda: len(stage.exchanges) == 3)
 
 
+async def test_a_few_long_requests_fill_the_queue_as_many_short_ones_do() -> None:
+    engine = Engine(held={SHADOW})
+    limits = Limits(mirror_bytes=10_000, mirror_workers=1)
+    async with engine_listening(engine), staged([engine], limits=limits) as stage:
+        stage.publish(shadow=ALL)
+        # Twice in the body, and in what is written down of it.
+        await stage.ask(text="x" * 4000)
+        await until(lambda: engine.running == 1)
+        await stage.ask(text="x" * 4000)
+        assert stage.count("mirror_dropped_total", model=SHADOW, reason="queue_full") == 1
+        assert stage.count("mirror_waiting") == 0
+        engine.gate.set()
+        await until(lambda: len(stage.exchanges) == 1)
+        await stage.ask(text="x" * 4000)
+        await until(lambda: len(stage.exchanges) == 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "failing", "agreed"),
+    [(f" said by {LIVE}\n", set(), "true"), ("no", set(), "false"), ("no", {SHADOW}, "unknown")],
+)
+async def test_it_is_counted_whether_a_shadow_says_what_the_user_got(
+    words: str, failing: set[str], agreed: str
+) -> None:
+    engine = Engine(words={SHADOW: words}, failing=failing)
+    async with engine_listening(engine), staged([engine]) as stage:
+        stage.publish(shadow=ALL)
+        await stage.ask()
+        await until(lambda: len(stage.exchanges) == 1)
+        counted = {
+            word: stage.count("shadow_answers_total", model=SHADOW, agreed=word)
+            for word in ("true", "false", "unknown")
+        }
+        assert counted == {"true": 0, "false": 0, "unknown": 0, agreed: 1}
+
+
 async def test_a_share_of_the_requests_is_copied(stage: Stage) -> None:
     stage.publish(shadow={"revision": SHADOW, "share": 0.5})
     for _ in range(60):
@@ -129,6 +165,38 @@ async def test_copies_that_wait_are_given_up_when_the_table_drops_the_shadow() -
         engine.gate.set()
         await until(lambda: stage.count("mirror_dropped_total", model=SHADOW, reason="stale") == 2)
         assert engine.asked[SHADOW] == 1
+        await until(lambda: len(stage.exchanges) == 1)
+
+
+async def test_what_is_kept_anyway_is_written_down_when_its_copy_is_given_up() -> None:
+    engine = Engine(held={SHADOW})
+    async with engine_listening(engine), staged([engine], limits=Limits(mirror_workers=1)) as stage:
+        stage.publish(1, shadow=ALL, recorded=1.0)
+        asked = {(await stage.ask())[2]["x-request-id"] for _ in range(3)}
+        await until(lambda: engine.running == 1)
+        stage.publish(2, recorded=1.0, quarantined=[SHADOW], isolate="Cancel")
+        await until(lambda: len(stage.exchanges) == 3)
+        assert {found.request_id for found in stage.exchanges} == asked
+        assert {(found.answer.text, found.shadow) for found in stage.exchanges} == {(f"said by {LIVE}", None)}
+        assert stage.count("mirror_dropped_total", model=SHADOW, reason="isolated") == 1
+        assert stage.count("mirror_dropped_total", model=SHADOW, reason="stale") == 2
+
+
+@pytest.mark.parametrize("canary", [None, {"revision": CANARY, "percent": 1}])
+async def test_what_is_kept_anyway_is_written_down_when_the_gateway_ends_before_its_copy(
+    canary: dict[str, Any] | None,
+) -> None:
+    engine = Engine(held={SHADOW})
+    async with engine_listening(engine):
+        async with staged([engine], limits=Limits(mirror_workers=1)) as stage:
+            stage.publish(shadow=ALL, canary=canary)
+            for number in range(3):
+                assert (await stage.ask(user=f"user-{number}"))[1]["model"] == LIVE
+            await until(lambda: engine.running == 1)
+        assert stage.count("mirror_dropped_total", model=SHADOW, reason="ended") == 3
+        kept = [(found.answer.text, found.shadow) for found in stage.exchanges]
+        assert kept == ([] if canary is None else [(f"said by {LIVE}", None)] * 3)
+        assert stage.recorder.closed
 
 
 async def test_a_quarantine_with_cancel_cuts_off_copies_and_the_mirror_goes_on() -> None:
@@ -184,6 +252,35 @@ async def test_a_canary_that_fails_is_recorded_as_failed(stage: Stage) -> None:
         (Arm.CANARY, "HTTP 500"),
         (Arm.CANARY, "NotResident"),
     ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_gives_up_leaves_word_of_who_kept_it_waiting(stage: Stage, stream: bool) -> None:
+    stage.publish(canary={"revision": CANARY, "percent": 100})
+    stage.engine.held.add(CANARY)
+    asking = asyncio.create_task(stage.ask(stream=stream))
+    await until(lambda: stage.engine.running == 1)
+    asking.cancel()
+    await until(lambda: len(stage.exchanges) == 1)
+    (found,) = stage.exchanges
+    assert (found.arm, found.answer.served, found.shadow) == (Arm.CANARY, CANARY, None)
+    assert (found.answer.text, found.answer.error) == (None, "HTTP 499")
+    assert found.answer.seconds > 0
+    assert stage.count("requests_total", model=CANARY, task="dates", status="499") == 1
+
+
+async def test_who_gives_up_is_not_written_down_where_nothing_is_kept_and_not_copied(stage: Stage) -> None:
+    stage.publish(shadow=ALL)
+    stage.engine.held.add(LIVE)
+    asking = asyncio.create_task(stage.ask())
+    await until(lambda: stage.engine.running == 1)
+    asking.cancel()
+    await until(lambda: stage.count("requests_total", model=LIVE, task="dates", status="499") == 1)
+    stage.engine.gate.set()
+    await stage.ask()
+    await until(lambda: len(stage.exchanges) == 1)
+    assert stage.exchanges[0].answer.error is None
+    assert stage.engine.asked[SHADOW] == 1
 
 
 async def test_hash_only_mode_keeps_no_text() -> None:
@@ -291,6 +388,7 @@ async def test_feedback_joins_by_the_requests_id(stage: Stage) -> None:
         ({"request_id": "a"}, None),
         ({"request_id": "a", "score": 1, "label": "x"}, None),
         ({"request_id": "a", "label": "x", "more": 1}, "more"),
+        ({"request_id": "a", "label": "x" * 16_385}, "label"),
     ],
 )
 async def test_feedback_that_cannot_be_used_is_refused(

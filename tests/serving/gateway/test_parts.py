@@ -119,6 +119,7 @@ def test_revisions_that_a_table_dropped_are_forgotten_when_there_are_too_many() 
     metrics = GatewayMetrics()
     for number in range(MOST_NAMES + 50):
         metrics.answered(f"r-{number}", "dates", 200, 0.1)
+        metrics.compared(f"r-{number}", agreed=True)
     metrics.engine_failed("http://a:1", "busy")
     kept = frozenset({"r-1", "r-2"})
     metrics.table_taken("desk", 2, "sha256:abc", kept, ("http://b:1",))

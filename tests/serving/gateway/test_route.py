@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -231,6 +232,14 @@ def test_the_first_rule_that_matches_wins() -> None:
     ]
     assert task_of(desk(rules=rules), "every day") == "cron"
     assert task_of(desk(rules=rules[::-1]), "every day") == "dates"
+
+
+def test_rules_that_were_tried_are_not_tried_again_but_for_another_table() -> None:
+    ready = plan(desk(rules=[MatchRule(task="dates", by=MatchBy.KEYWORD, value="day")]))
+    asked = Facts(POPULATION, "every day")
+    assert route(ready, asked, "u", tried=(ready, ready.rules[0])) == route(ready, asked, "u")
+    assert route(ready, asked, "u", tried=(ready, None)).reason is RouteReason.NO_RULE_MATCHED
+    assert route(ready, asked, "u", tried=(replace(ready), None)) == route(ready, asked, "u")
 
 
 def test_a_rule_for_a_task_without_a_route_falls_back() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelecology.serving.gateway.answers import StreamScan
-from tests.serving.gateway.stage import LIVE, SHADOW, Stage, until
+from tests.serving.gateway.stage import CANARY, LIVE, SHADOW, Stage, until
 
 ASKED = {"model": "dates", "messages": [{"role": "user", "content": "x"}], "stream": True}
 
@@ -42,6 +44,26 @@ async def test_a_client_that_leaves_a_stream_ends_the_engines_work(stage: Stage)
         answer.close()
     await until(lambda: stage.engine.gone == 1)
     await until(lambda: stage.count("requests_total", model=LIVE, task="dates", status="499") == 1)
+
+
+async def test_a_client_that_is_found_gone_at_a_write_is_written_down_as_one_that_left(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = web.StreamResponse.write
+
+    async def gone(stream: web.StreamResponse, data: bytes) -> None:
+        if "x-request-id" in stream.headers:
+            raise ConnectionResetError("the client is gone")
+        await write(stream, data)
+
+    monkeypatch.setattr(web.StreamResponse, "write", gone)
+    stage.publish(canary={"revision": CANARY, "percent": 100})
+    async with stage.client.post("/v1/chat/completions", json=ASKED) as answer:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+    await until(lambda: len(stage.exchanges) == 1)
+    found = stage.exchanges[0].answer
+    assert (found.served, found.text, found.error) == (CANARY, None, "HTTP 499")
 
 
 async def test_a_stream_that_breaks_off_ends_in_an_error_and_without_done(stage: Stage) -> None:

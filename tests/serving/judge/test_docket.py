@@ -22,6 +22,21 @@ def test_the_oldest_comes_first_and_what_has_a_label_before_all(docket: Docket) 
     assert names(docket.take() for _ in range(4)) == ["r2", "r1", "r3", None]
 
 
+def test_a_label_counts_also_where_it_came_before_its_copy(docket: Docket) -> None:
+    for each in (labelled("r2"), labelled("r9"), copied("r1"), copied("r2"), copied("r3")):
+        docket.see(each)
+    assert names(docket.take() for _ in range(4)) == ["r2", "r1", "r3", None]
+
+
+def test_labels_that_wait_for_their_copies_are_bounded_and_the_oldest_go(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelecology.serving.judge.docket._MOST_REMEMBERED", 2)
+    for each in (labelled("r2"), labelled("r3"), labelled("r4"), copied("r1"), copied("r2"), copied("r3")):
+        docket.see(each)
+    assert names(docket.take() for _ in range(3)) == ["r3", "r1", "r2"]
+
+
 def test_of_too_many_the_oldest_go(docket: Docket) -> None:
     for number in range(5):
         docket.see(copied(f"r{number}"))
@@ -49,6 +64,18 @@ def test_what_could_not_be_judged_now_is_judged_later(docket: Docket) -> None:
     assert first is not None
     docket.put_back(first)
     assert names(docket.take() for _ in range(3)) == ["r2", "r1", None]
+
+
+def test_what_has_a_label_comes_first_again_when_it_could_not_be_judged_now(docket: Docket) -> None:
+    for each in (copied("r1"), copied("r2"), copied("r3"), labelled("r2")):
+        docket.see(each)
+    second, first = docket.take(), docket.take()
+    assert second is not None
+    assert first is not None
+    docket.see(labelled("r1"))  # while it is being judged
+    docket.put_back(second)
+    docket.put_back(first)
+    assert names(docket.take() for _ in range(4)) == ["r2", "r1", "r3", None]
 
 
 def test_copies_without_their_texts_are_counted_and_not_judged_also_where_they_failed(docket: Docket) -> None:

@@ -45,6 +45,7 @@ class Limits:
     connect_seconds: float = 2.0
     answer_seconds: float = 300.0
     mirror_waiting: int = 256
+    mirror_bytes: int = 32 * 1024 * 1024
     mirror_workers: int = 4
     classifier_seconds: float = 0.2
     checks_waiting: int = 256
@@ -95,6 +96,7 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
         metrics,
         parts.clocks.steady,
         most_waiting=limits.mirror_waiting,
+        most_bytes=limits.mirror_bytes,
         workers=limits.mirror_workers,
     )
     classifier = Classifier(parts.embedder, metrics, parts.clocks.steady, seconds=limits.classifier_seconds)
@@ -119,7 +121,8 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
     app = web.Application(middlewares=[_errors, _doorman(parts.token)], client_max_size=limits.body_bytes)
     _offer(app, gateway, checks, parts)
     work = (mirror.run, classifier.run, checks.run)
-    app.cleanup_ctx.append(_background(parts, work, (upstream.close, classifier.close), on_failure))
+    closing = (upstream.close, classifier.close)
+    app.cleanup_ctx.append(_background(parts, work, mirror.end, closing, on_failure))
     return app
 
 
@@ -181,6 +184,7 @@ def _task_of(held: Held, name: str) -> str | None:
 def _background(
     parts: Parts,
     work: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    give_up: Callable[[], None],
     closing: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     on_failure: Callable[[], None],
 ) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -200,6 +204,8 @@ def _background(
         writing = start(parts.journal.run())
         yield
         await _cancelled({following, *working})
+        # Before the journal ends: what is given up may be written down.
+        give_up()
         parts.journal.end()
         await asyncio.wait({writing})
         for close in closing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from .recorder import Recorder
 _LOG = logging.getLogger(__name__)
 
 _MOST_WAITING: Final = 4096
+_MOST_BYTES: Final = 32 * 1024 * 1024
 _MOST_ERROR: Final = 256
 _BATCH: Final = 256
 _IDLE_SECONDS: Final = 5.0
@@ -62,6 +64,11 @@ class Seen:
     shadow: Said | None = None
     asker: str | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory that its texts take."""
+        return _size(self.prompt, self.answer.text, None if self.shadow is None else self.shadow.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -71,6 +78,11 @@ class Judged:
     request_id: str
     score: float | None
     label: str | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that its texts take."""
+        return _size(self.label)
 
 
 Draft: TypeAlias = Seen | Judged
@@ -84,7 +96,7 @@ def as_is(text: str) -> str:
 class Journal:
     """A bounded queue of drafts before a recorder, and counts. Without a recorder nothing is kept.
 
-    `now` is seconds since 1970.
+    `now` is seconds since 1970; `most_bytes` are of the texts of all that is not written yet.
     """
 
     def __init__(
@@ -96,12 +108,15 @@ class Journal:
         keep: Keep = Keep.ANSWERS,
         redact: Redact = as_is,
         most_waiting: int = _MOST_WAITING,
+        most_bytes: int = _MOST_BYTES,
     ) -> None:
         self._recorder = recorder
         self._metrics = metrics
         self._keep = keep
         self._redact = redact
         self._most = most_waiting
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._waiting: deque[Draft] = deque()
         self._come = asyncio.Event()
         self._ending = False
@@ -113,11 +128,12 @@ class Journal:
         return self._recorder is not None
 
     def add(self, draft: Draft) -> bool:
-        """Take a draft to be written soon; False if too many wait."""
-        if len(self._waiting) >= self._most:
+        """Take a draft to be written soon; False if too many wait, or too much."""
+        if len(self._waiting) >= self._most or self._bytes + draft.size > self._most_bytes:
             self._metrics.recorded("dropped")
             return False
         self._waiting.append(draft)
+        self._bytes += draft.size
         self._come.set()
         return True
 
@@ -148,6 +164,7 @@ class Journal:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             counted = self.counts.take() if self.counts.due or last else None
             await asyncio.to_thread(self._write, recorder, batch, counted)
+            self._bytes -= sum(draft.size for draft in batch)
             if not self._waiting:
                 return
 
@@ -218,6 +235,11 @@ class Journal:
     def _clean(self, text: str) -> str:
         # Half a surrogate pair is allowed in JSON's text and in no file's.
         return self._redact(text.encode("utf-8", "replace").decode())
+
+
+def _size(*texts: str | None) -> int:
+    # A character takes one to four bytes, by the widest of its text.
+    return sum(sys.getsizeof(text) for text in texts if text is not None)
 
 
 def _sha256(text: str) -> str:

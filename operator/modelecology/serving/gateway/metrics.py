@@ -42,6 +42,12 @@ class GatewayMetrics:
             "fallbacks", "Requests that the fallback took, by who should have.", "model", "reason"
         )
         self._mirrored = self._counter("mirrored", "Copies that a shadow was asked.", "model", "outcome")
+        self._compared = self._counter(
+            "shadow_answers",
+            "Copies by whether the shadow said what the user got; unknown where it failed.",
+            "model",
+            "agreed",
+        )
         self._dropped = self._counter("mirror_dropped", "Copies that were not made.", "model", "reason")
         self._records = self._counter("records", "Records of live traffic.", "outcome")
         self._segments = self._counter("segments_deleted", "Segments of records deleted here.", "reason")
@@ -103,8 +109,13 @@ class GatewayMetrics:
         """A shadow was asked: answered or failed."""
         self._mirrored.labels(self._label(shadow), outcome).inc()
 
+    def compared(self, shadow: str, agreed: bool | None) -> None:
+        """A shadow said what the user got, or something else, or (None) nothing."""
+        word = "unknown" if agreed is None else str(agreed).lower()
+        self._compared.labels(self._label(shadow), word).inc()
+
     def dropped(self, shadow: str, reason: str) -> None:
-        """A copy was not made."""
+        """A copy was not made: queue_full or not_comparable; or was given up: stale, isolated or ended."""
         self._dropped.labels(self._label(shadow), reason).inc()
 
     def recorded(self, outcome: str, number: int = 1) -> None:
@@ -159,6 +170,7 @@ class GatewayMetrics:
                 self._tokens,
                 self._fallbacks,
                 self._mirrored,
+                self._compared,
                 self._dropped,
                 self._isolated,
                 self._seconds,

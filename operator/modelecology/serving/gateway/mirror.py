@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from modelecology.api.live_records import same_words
+
 from .flights import Flights
 from .journal import Journal, Said, Seen
 from .metrics import GatewayMetrics
-from .orders import Order
 from .refusal import Refusal
 from .tables import Tables
 from .upstream import NotServed, Question, Upstream, Whole
@@ -17,16 +18,26 @@ from .upstream import NotServed, Question, Upstream, Whole
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One request to be asked again of `shadow`."""
+    """One request to be asked again of `shadow`; `kept` if it is written down without the copy, too."""
 
     shadow: str
-    order: Order
+    path: str
+    body: bytes
     headers: Mapping[str, str]
     seen: Seen
+    kept: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes."""
+        return len(self.body) + self.seen.size
 
 
 class Mirror:
-    """A bounded queue and a few workers, which use the same engines as users do."""
+    """A bounded queue and a few workers, which use the same engines as users do.
+
+    `most_bytes` are of what waits and what is under way together.
+    """
 
     def __init__(
         self,
@@ -38,6 +49,7 @@ class Mirror:
         clock: Callable[[], float],
         *,
         most_waiting: int,
+        most_bytes: int,
         workers: int,
     ) -> None:
         self._upstream = upstream
@@ -48,14 +60,16 @@ class Mirror:
         self._clock = clock
         self._workers = workers
         self._queue: asyncio.Queue[Errand] = asyncio.Queue(most_waiting)
+        self._most_bytes = most_bytes
+        self._bytes = 0
 
     def offer(self, errand: Errand) -> bool:
         """Take an errand, or drop it if too many wait; never waits itself. Says whether it was taken."""
-        try:
-            self._queue.put_nowait(errand)
-        except asyncio.QueueFull:
+        if self._queue.full() or self._bytes + errand.size > self._most_bytes:
             self._metrics.dropped(errand.shadow, "queue_full")
             return False
+        self._queue.put_nowait(errand)
+        self._bytes += errand.size
         return True
 
     def waiting(self) -> int:
@@ -68,16 +82,34 @@ class Mirror:
             for _ in range(self._workers):
                 group.create_task(self._work())
 
+    def end(self) -> None:
+        """Give up what waits, after `run` has ended."""
+        while not self._queue.empty():
+            self._give_up(self._queue.get_nowait(), "ended")
+
     async def _work(self) -> None:
         while True:
             errand = await self._queue.get()
-            if not self._wanted(errand):
-                self._metrics.dropped(errand.shadow, "stale")
-                continue
-            said = await self._ask(errand)
-            if said is not None:
-                self._metrics.mirrored(errand.shadow, "answered" if said.error is None else "failed")
-                self._journal.add(replace(errand.seen, shadow=said))
+            try:
+                await self._run(errand)
+            finally:
+                self._bytes -= errand.size
+
+    async def _run(self, errand: Errand) -> None:
+        if not self._wanted(errand):
+            self._give_up(errand, "stale")
+            return
+        said = await self._ask(errand)
+        if said is not None:
+            self._metrics.mirrored(errand.shadow, "answered" if said.error is None else "failed")
+            self._metrics.compared(errand.shadow, _agreed(errand.seen.answer, said))
+            self._journal.add(replace(errand.seen, shadow=said))
+
+    def _give_up(self, errand: Errand, why: str) -> None:
+        """Make no copy; what would have been written down without one still is."""
+        self._metrics.dropped(errand.shadow, why)
+        if errand.kept:
+            self._journal.add(errand.seen)
 
     def _wanted(self, errand: Errand) -> bool:
         """Whether the newest table still has this shadow for the task."""
@@ -88,16 +120,17 @@ class Mirror:
         return lane.shadow.revision == errand.shadow and errand.shadow not in held.plan.quarantined
 
     async def _ask(self, errand: Errand) -> Said | None:
-        """What the shadow says; None if it was cut off by a quarantine."""
+        """What the shadow says; None if it was cut off by a quarantine. Cancelled, it is given up."""
         started = self._clock()
         with self._flights.to(errand.shadow) as flight:
             try:
                 return await self._answer(errand, started)
             except asyncio.CancelledError:
                 if not flight.isolated:
+                    self._give_up(errand, "ended")
                     raise
                 flight.task.uncancel()
-                self._metrics.dropped(errand.shadow, "isolated")
+                self._give_up(errand, "isolated")
                 return None
             except NotServed as miss:
                 return self._said(errand, started, error=miss.reason.value)
@@ -106,9 +139,9 @@ class Mirror:
 
     async def _answer(self, errand: Errand, started: float) -> Said:
         question = Question(
-            path=errand.order.path,
+            path=errand.path,
             served=errand.shadow,
-            body=errand.order.copy_for(errand.shadow),
+            body=errand.body,
             headers=errand.headers,
             allowed=lambda: self._wanted(errand),
             with_text=True,
@@ -132,3 +165,10 @@ class Mirror:
         error: str | None = None,
     ) -> Said:
         return Said(errand.shadow, text, error, self._clock() - started, tokens)
+
+
+def _agreed(answer: Said, said: Said) -> bool | None:
+    """Whether the shadow says what the user got; None where it says nothing."""
+    if answer.text is None or said.text is None:
+        return None
+    return same_words(said.text, answer.text)

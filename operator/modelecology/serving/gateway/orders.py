@@ -16,6 +16,7 @@ CHAT: Final = "/v1/chat/completions"
 COMPLETIONS: Final = "/v1/completions"
 
 _MOST_NAME = 256
+_MOST_LABEL = 16_384
 _ONLY_STREAMED = ("stream", "stream_options")
 
 
@@ -63,7 +64,7 @@ class FeedbackOrder(BaseModel):
 
     request_id: str = Field(pattern=r"^[-_a-zA-Z0-9]{1,64}$")
     score: float | None = Field(default=None, ge=0, le=1, strict=True)
-    label: str | None = Field(default=None, max_length=65536)
+    label: str | None = Field(default=None, max_length=_MOST_LABEL)
     task: str | None = Field(default=None, min_length=1, max_length=_MOST_NAME)
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from modelecology.serving.tracing import NO_SPAN, Attributes, Span
 
 from .orders import Order
 from .refusal import Refusal
-from .route import Route
+from .route import Route, Tried
 from .tables import Held
 
 GENERALIST: Final = "generalist"
@@ -65,6 +65,7 @@ class Passage:
 
     request_id: str
     started: float
+    tried: Tried | None = None
     routed: Routed | None = None
     span: Span = NO_SPAN
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import TypeAlias
 
 from modelecology.api.routing import CanaryRoute, Fallback, RouteReason, TaskRoute
 
-from .plan import Examples, Facts, Plan
+from .plan import Examples, Facts, Plan, Rule
 from .word import Word
+
+Tried: TypeAlias = tuple[Plan, Rule | None]
+"""A plan, and the rule of it that a request matches."""
 
 _MOST_KEY = 256
 
@@ -35,13 +39,16 @@ class Route:
         return self.task is not None and self.similarity is not None
 
 
-def route(plan: Plan, facts: Facts, sticky: str, word: Word | None = None) -> Route:
+def route(
+    plan: Plan, facts: Facts, sticky: str, word: Word | None = None, tried: Tried | None = None
+) -> Route:
     """Route one request; `sticky` keeps a user or a session on one side of a canary.
 
-    `word` is the classifier's, where it was asked before; it counts where no rule matches.
+    `word` is the classifier's, where it was asked before; it counts where no rule matches. Rules that were
+    `tried` are not tried again, if they are this plan's.
     """
     if facts.model == plan.population:
-        rule = plan.rule_of(facts)
+        rule = tried[1] if tried is not None and tried[0] is plan else plan.rule_of(facts)
         if rule is None:
             return _by_word(plan, sticky, word)
         return replace(_of_task(plan, rule.task, sticky), rule=rule.place)

@@ -101,9 +101,9 @@ class Gateway:
         if self.running > self._most_running:
             raise unavailable("The gateway runs as many requests as it may. Try again in a moment.")
         order = read_order(request.path, await body_of(request))
-        word = await self._classified(request, order, passage.request_id)
+        word = await self._classified(request, order, passage)
         # From here to the first try nothing waits: what is routed by a table is sent by it.
-        routed = passage.routed = self._route(request, order, passage.request_id, word)
+        routed = passage.routed = self._route(request, order, passage, word)
         try:
             return await self._ask(request, passage, routed)
         except NotServed as miss:
@@ -120,23 +120,25 @@ class Gateway:
         except NotServed as miss:
             raise bad_gateway("Neither the revision nor the generalist is served by the engines.") from miss
 
-    async def _classified(self, request: web.Request, order: Order, request_id: str) -> Word | None:
+    async def _classified(self, request: web.Request, order: Order, passage: Passage) -> Word | None:
         """Ask the classifier of a request that no rule matches, where its word would count."""
         plan = self.table().plan
         examples = plan.examples
         if examples is None or not examples.routed or order.model != plan.population:
             return None
-        if plan.rule_of(_facts(request, order, plan)) is not None:
+        rule = plan.rule_of(_facts(request, order, plan))
+        passage.tried = plan, rule
+        if rule is not None:
             return None
         word = await self._classifier.ask(examples, order.text)
         if self._journal.kept:
-            self._checks.remember(request_id, word)
+            self._checks.remember(passage.request_id, word)
         return word
 
-    def _route(self, request: web.Request, order: Order, request_id: str, word: Word | None) -> Routed:
-        held = self.table()
+    def _route(self, request: web.Request, order: Order, passage: Passage, word: Word | None) -> Routed:
+        held, request_id = self.table(), passage.request_id
         sticky = sticky_key(request.headers.get(SESSION), order, request_id)
-        chosen = route(held.plan, _facts(request, order, held.plan), sticky, word)
+        chosen = route(held.plan, _facts(request, order, held.plan), sticky, word, passage.tried)
         if not self._journal.kept:
             return Routed(order, held, chosen, shadow=None, kept=False)
         if held.plan.examples is not None:
@@ -200,11 +202,14 @@ class Gateway:
                     else:
                         answer, status = await self._relay(request, passage, got, flight)
                         known = got.scan.answer()
-            except asyncio.CancelledError:
-                if not flight.isolated:
-                    raise
-                flight.task.uncancel()
-                raise self._cut_off(served) from None
+            except (asyncio.CancelledError, ConnectionError) as left:
+                if isinstance(left, asyncio.CancelledError) and flight.isolated:
+                    flight.task.uncancel()
+                    raise self._cut_off(served) from None
+                # Else one that hangs until nobody waits any more would leave no trace.
+                why, seconds = f"HTTP {_CLIENT_GONE}", self._clocks.steady() - asked
+                self._record_failure(passage.request_id, routed, why, seconds)
+                raise
         tokens = 0
         if known is not None:
             tokens = (known.prompt_tokens or 0) + (known.completion_tokens or 0)
@@ -259,14 +264,18 @@ class Gateway:
 
     def _record(self, seen: Seen, routed: Routed, headers: Mapping[str, str]) -> None:
         shadow = routed.shadow if seen.answer.error is None else None
-        copied = shadow is not None and self._mirror.offer(Errand(shadow, routed.order, headers, seen))
-        if routed.kept and not copied:
+        if shadow is not None:
+            order = routed.order
+            body = order.copy_for(shadow)
+            if self._mirror.offer(Errand(shadow, order.path, body, headers, seen, routed.kept)):
+                return
+        if routed.kept:
             self._journal.add(seen)
 
-    def _record_failure(self, request_id: str, routed: Routed, why: str) -> None:
+    def _record_failure(self, request_id: str, routed: Routed, why: str, seconds: float = 0.0) -> None:
         """A canary that no engine serves, or that does not answer, has failed as well."""
         if routed.kept:
-            said = Said(routed.route.target or "", None, why, 0.0, None)
+            said = Said(routed.route.target or "", None, why, seconds, None)
             self._journal.add(self._seen(request_id, routed, said))
 
     def _seen(self, request_id: str, routed: Routed, said: Said) -> Seen:

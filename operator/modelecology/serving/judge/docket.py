@@ -20,6 +20,7 @@ class Docket:
         self._most = most_waiting
         self._waiting: OrderedDict[str, Exchange] = OrderedDict()
         self._labelled: OrderedDict[str, None] = OrderedDict()  # of those that wait
+        self._known: OrderedDict[str, None] = OrderedDict()  # labels of whatever requests
         self._done: OrderedDict[str, None] = OrderedDict()
         self.unreadable = 0
         """Copies that cannot be judged, as their texts were not kept."""
@@ -34,8 +35,8 @@ class Docket:
                 self._end(record.request_id)
         elif isinstance(record, Feedback):
             # Labels are few, and only where there is one it shows whether the judge is right.
-            if record.request_id in self._waiting and record.label_sha256 is not None:
-                self._labelled[record.request_id] = None
+            if record.label_sha256 is not None:
+                self._label(record.request_id)
         elif isinstance(record, Exchange) and record.shadow is not None:
             self._consider(record)
 
@@ -53,6 +54,12 @@ class Docket:
         self._done.pop(exchange.request_id, None)
         self._consider(exchange)
 
+    def _label(self, request_id: str) -> None:
+        # A label may come before its copy, or while that is judged.
+        _remember(self._known, request_id)
+        if request_id in self._waiting:
+            self._labelled[request_id] = None
+
     def _consider(self, exchange: Exchange) -> None:
         if exchange.request_id in self._done or exchange.answer.error is not None:
             return
@@ -62,6 +69,8 @@ class Docket:
             self._metrics.passed_over("not_kept")
             return
         self._waiting[exchange.request_id] = exchange
+        if exchange.request_id in self._known:
+            self._labelled[exchange.request_id] = None
         while len(self._waiting) > self._most:
             # Which goes depends on when it came, and not on what it says.
             gone, _ = self._waiting.popitem(last=False)
@@ -71,6 +80,10 @@ class Docket:
     def _end(self, request_id: str) -> None:
         self._waiting.pop(request_id, None)
         self._labelled.pop(request_id, None)
-        self._done[request_id] = None
-        while len(self._done) > _MOST_REMEMBERED:
-            self._done.popitem(last=False)
+        _remember(self._done, request_id)
+
+
+def _remember(known: OrderedDict[str, None], request_id: str) -> None:
+    known[request_id] = None
+    while len(known) > _MOST_REMEMBERED:
+        known.popitem(last=False)
