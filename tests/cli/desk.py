@@ -14,6 +14,7 @@ from modelecology.api.decision import Decision
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist
 from modelecology.api.suite import EvaluationSuite
+from modelecology.api.vocabulary import Target
 from modelecology.cli.port import NotFoundError, Snapshot
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -253,6 +254,7 @@ class FakeCluster:
     recorded: tuple[Decision, ...] = field(default_factory=hasty_decisions)
     later: tuple[Snapshot, ...] = ()
     annotations: dict[tuple[str, str], str] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
     created: list[dict[str, Any]] = field(default_factory=list)
 
     def snapshot(self) -> Snapshot:
@@ -281,8 +283,10 @@ class FakeCluster:
     def log(self, population: Population) -> tuple[Decision, ...]:
         return tuple(d for d in self.recorded if d.spec.population == population.metadata.name)
 
-    def annotate(self, specialist: str, annotation: str, value: str) -> None:
+    def annotate(self, specialist: str, annotation: str, value: str, target: Target | None = None) -> None:
         self.annotations[specialist, annotation] = value
+        if target is not None:
+            self.targets[specialist] = target
 
     def annotate_population(self, population: str, annotation: str, value: str) -> None:
         self.annotations[population, annotation] = value

@@ -10,6 +10,7 @@ from typing import Any
 from modelecology.api.decision import Decision
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist
+from modelecology.api.vocabulary import Target
 from modelecology.cli.port import Snapshot
 from modelecology.kube.cluster import DECISION, POPULATION, SPECIALIST
 from tests.reconcile.stage import NAMESPACE, Stage
@@ -25,6 +26,7 @@ class PlayedCluster:
     decided: tuple[Decision, ...]
     namespace: str = NAMESPACE
     annotations: dict[tuple[str, str], str] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(self.namespace, self.populations, self.specialists)
@@ -38,8 +40,10 @@ class PlayedCluster:
     def log(self, population: Population) -> tuple[Decision, ...]:
         return tuple(d for d in self.decided if d.spec.population == population.metadata.name)
 
-    def annotate(self, specialist: str, annotation: str, value: str) -> None:
+    def annotate(self, specialist: str, annotation: str, value: str, target: Target | None = None) -> None:
         self.annotations[specialist, annotation] = value
+        if target is not None:
+            self.targets[specialist] = target
 
     def annotate_population(self, population: str, annotation: str, value: str) -> None:
         self.annotations[population, annotation] = value

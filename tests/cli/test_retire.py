@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from modelecology.api.specialist import Specialist
-from modelecology.api.vocabulary import RETIRE_ANNOTATION, UNDO_ANNOTATION, State
+from modelecology.api.vocabulary import RETIRE_ANNOTATION, UNDO_ANNOTATION, State, Target
 from modelecology.cli.app import _next_after_status
 from modelecology.cli.port import CliError, Snapshot
-from modelecology.cli.retire import retire, undo
+from modelecology.cli.retire import restore, retire, undo
 from modelecology.governance.facts import Approval, RevisionRecord
 from modelecology.reconcile.people import acceptance, undoing
 
@@ -39,6 +39,12 @@ def retired(reason: str = "Dominated", state: str = "Retired") -> Specialist:
     return specialist("dates", state=state, previous=revision("dates", state, reason))
 
 
+def to_be_retired() -> Specialist:
+    body = retired("RetirementRequested")
+    lifecycle = body.spec.lifecycle.model_copy(update={"target": Target.RETIRED})
+    return body.model_copy(update={"spec": body.spec.model_copy(update={"lifecycle": lifecycle})})
+
+
 def with_word(body: Specialist, cluster: FakeCluster, annotation: str) -> Specialist:
     annotations = {annotation: cluster.annotations["dates", annotation]}
     return body.model_copy(update={"metadata": body.metadata.model_copy(update={"annotations": annotations})})
@@ -53,12 +59,43 @@ def test_retire_accepts_what_evidence_proposes_and_the_operator_reads_it() -> No
     assert read == Approval("a" * 12, WORD)
 
 
-def test_retire_refuses_what_evidence_does_not_propose() -> None:
-    cluster = FakeCluster()
-    with pytest.raises(CliError, match="Evidence does not ask for the retirement of dates") as error:
+def test_retire_sets_the_target_where_evidence_proposes_nothing_and_the_operator_reads_who() -> None:
+    body = specialist("dates", state="Live", live=revision("dates", "Live", "Serving"))
+    cluster = FakeCluster(specialists=(body,))
+    said = retire(cluster, "dates", NOW)
+    assert said == (
+        "Set lifecycle.target of dates to Retired as ada@example.org. Where Git owns its manifest, change it "
+        "there too."
+    )
+    assert cluster.targets == {"dates": Target.RETIRED}
+    assert acceptance(with_word(body, cluster, RETIRE_ANNOTATION), RECORD) == Approval("a" * 12, WORD)
+
+
+def test_retire_refuses_what_the_owner_has_retired_already() -> None:
+    cluster = FakeCluster(specialists=(to_be_retired(),))
+    with pytest.raises(CliError, match="dates has nothing that could be retired: it is Retired"):
         retire(cluster, "dates", NOW)
-    assert error.value.remedy == "To retire it all the same, set its lifecycle.target to Retired."
-    assert cluster.annotations == {}
+    assert (cluster.annotations, cluster.targets) == ({}, {})
+
+
+def test_restore_sets_the_target_of_what_the_owner_retired_and_the_operator_reads_who() -> None:
+    cluster = FakeCluster(specialists=(to_be_retired(),))
+    said = restore(cluster, "dates", NOW)
+    assert said.startswith("Set lifecycle.target of dates to Live as ada@example.org.")
+    assert cluster.targets == {"dates": Target.LIVE}
+    assert undoing(with_word(retired(), cluster, UNDO_ANNOTATION), RECORD) == Approval("a" * 12, WORD)
+
+
+def test_restore_takes_back_what_evidence_retired_and_leaves_the_target() -> None:
+    cluster = FakeCluster(specialists=(retired(),))
+    assert restore(cluster, "dates", NOW).startswith("Took the retirement of revision")
+    assert cluster.targets == {}
+
+
+def test_restore_refuses_what_is_not_retired() -> None:
+    cluster = FakeCluster(specialists=(proposed(),))
+    with pytest.raises(CliError, match="dates is Live; only what evidence has retired can be taken back"):
+        restore(cluster, "dates", NOW)
 
 
 def test_undo_takes_back_what_evidence_retired_and_the_operator_reads_it() -> None:
@@ -85,7 +122,7 @@ def test_undo_refuses_what_its_owner_wants_retired() -> None:
     cluster = FakeCluster(specialists=(Specialist.model_validate(body),))
     with pytest.raises(CliError, match=r"its lifecycle\.target says so") as error:
         undo(cluster, "dates", NOW)
-    assert error.value.remedy == "Set its lifecycle.target to Live."
+    assert error.value.remedy == "kubectl ecology restore dates sets it to Live."
 
 
 def test_status_says_what_to_do_about_a_proposal() -> None:

@@ -13,7 +13,7 @@ from modelecology.api.vocabulary import Action, Outcome, State, Target
 from modelecology.governance.facts import GENERALIST, Approval, Interval, Member, Situation, Standing
 from modelecology.governance.lifecycle import CAUSES, CheckName
 from modelecology.governance.residence import decide_live
-from modelecology.governance.retirement import decide_deleted, decide_retired, goes_at, proposed
+from modelecology.governance.retirement import decide_deleted, decide_retired, goes_at, proposed, retire
 
 from .scenes import CLAIM, HOUR, MEMBER, NAME, NOW, POLICY, PROVED, REVISION, record, situation, verdict, wait
 
@@ -147,6 +147,14 @@ def test_what_the_owner_retired_comes_back_by_the_spec_as_before() -> None:
     asked = replace(EVIDENCED, retired_for=Reason.RETIREMENT_REQUESTED)
     found = verdict(decide_retired(situation(State.RETIRED, record=asked)))
     assert (found.transition.target, found.actor) == (State.LIVE, "")
+
+
+def test_who_asks_for_what_the_spec_says_is_named_both_ways() -> None:
+    wanted = situation(State.LIVE, record=record(State.LIVE), acceptance=WORD)
+    assert retire(wanted).actor == WORD.by
+    assert retire(replace(wanted, acceptance=None)).actor == ""
+    asked = replace(EVIDENCED, retired_for=Reason.RETIREMENT_REQUESTED)
+    assert verdict(decide_retired(situation(State.RETIRED, record=asked, undoing=WORD))).actor == WORD.by
 
 
 def test_a_person_takes_a_retirement_back_within_the_window_and_is_named() -> None:

@@ -14,7 +14,7 @@ from .isolate import release
 from .options import Context, Hints, Kubeconfig, Namespace, open_session
 from .port import Cluster
 from .promote import promote
-from .retire import retire, undo
+from .retire import restore, retire, undo
 from .retry import request_retry
 
 _FOLLOW = "kubectl ecology status --watch, then kubectl ecology explain {name}."
@@ -53,10 +53,18 @@ ACTS = (
     ),
     Act(
         "retire",
-        "Accept the retirement that is proposed for a specialist.",
-        "Let the live revision go whose retirement evidence proposes; its Decision will name you.",
+        "Retire a specialist, or accept the retirement that is proposed for it.",
+        "Let the live revision go whose retirement evidence proposes; else set lifecycle.target to Retired. "
+        "Its Decision will name you.",
         retire,
-        "kubectl ecology explain {name}; kubectl ecology undo {name} takes it back.",
+        "kubectl ecology explain {name}; kubectl ecology restore {name} takes it back.",
+    ),
+    Act(
+        "restore",
+        "Bring a retired specialist back.",
+        "Set lifecycle.target to Live again, or take back what evidence retired. Within the undo window the "
+        "same weights serve at once; later it starts again. Its Decision will name you.",
+        restore,
     ),
     Act(
         "undo",

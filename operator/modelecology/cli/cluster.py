@@ -17,6 +17,7 @@ from modelecology.api.meta import API_VERSION, GROUP, VERSION
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist
 from modelecology.api.suite import EvaluationSuite
+from modelecology.api.vocabulary import Target
 
 from .access import Access, read_identity
 from .failures import explain_api_error, explain_connection
@@ -101,13 +102,16 @@ class KubernetesCluster:
         own = [item for item in items if _owner_uids(item) & {population.metadata.uid}]
         return tuple(sorted((_read(Decision, item) for item in own), key=lambda d: d.spec.sequence))
 
-    def annotate(self, specialist: str, annotation: str, value: str) -> None:
-        """Set one annotation of a specialist; raises `NotFoundError`."""
-        self._annotate("specialists", specialist, annotation, value)
+    def annotate(self, specialist: str, annotation: str, value: str, target: Target | None = None) -> None:
+        """Set one annotation of a specialist, and with it its lifecycle.target; raises `NotFoundError`."""
+        patch = _annotated(annotation, value)
+        if target is not None:
+            patch["spec"] = {"lifecycle": {"target": target.value}}
+        self._patch("specialists", specialist, patch)
 
     def annotate_population(self, population: str, annotation: str, value: str) -> None:
         """Set one annotation of a population; raises `NotFoundError`."""
-        self._annotate("populations", population, annotation, value)
+        self._patch("populations", population, _annotated(annotation, value))
 
     def create_decision(self, body: dict[str, Any]) -> None:
         """Create a Decision object."""
@@ -125,7 +129,7 @@ class KubernetesCluster:
             ),
         )
 
-    def _annotate(self, plural: str, name: str, annotation: str, value: str) -> None:
+    def _patch(self, plural: str, name: str, patch: dict[str, Any]) -> None:
         self._call(
             f"patch {plural.removesuffix('s')} {name}",
             lambda: self._objects.patch_namespaced_custom_object(
@@ -134,7 +138,7 @@ class KubernetesCluster:
                 self._namespace,
                 plural,
                 name,
-                {"metadata": {"annotations": {annotation: value}}},
+                patch,
                 field_manager="kubectl-ecology",
                 _content_type="application/merge-patch+json",
                 _request_timeout=_TIMEOUT,
@@ -268,3 +272,7 @@ def _mapping(found: object) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ClusterError("The API server's answer is not a JSON object.", "Check the server's address.")
     return found
+
+
+def _annotated(annotation: str, value: str) -> dict[str, Any]:
+    return {"metadata": {"annotations": {annotation: value}}}

@@ -10,6 +10,7 @@ from modelecology.api.decision import Decision
 from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist
 from modelecology.api.suite import EvaluationSuite
+from modelecology.api.vocabulary import Target
 
 SPECIALIST_LABEL = "modelecology.io/specialist"
 POPULATION_LABEL = "modelecology.io/population"
@@ -84,8 +85,8 @@ class Cluster(Protocol):
     def log(self, population: Population) -> tuple[Decision, ...]:
         """Read all decisions of this population that are objects still, oldest first."""
 
-    def annotate(self, specialist: str, annotation: str, value: str) -> None:
-        """Set one annotation of a specialist; raises `NotFoundError`."""
+    def annotate(self, specialist: str, annotation: str, value: str, target: Target | None = None) -> None:
+        """Set one annotation of a specialist, and with it its lifecycle.target; raises `NotFoundError`."""
 
     def annotate_population(self, population: str, annotation: str, value: str) -> None:
         """Set one annotation of a population; raises `NotFoundError`."""

@@ -1,4 +1,4 @@
-"""`retire` and `undo`: a person accepts a proposed retirement, or takes one back, by an annotation."""
+"""`retire`, `restore` and `undo`: a person retires a specialist, or takes that back, and is named for it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,43 @@ from .port import CliError, Cluster
 from .rows import retirement_proposed
 from .signature import sign
 
+_GIT = "Where Git owns its manifest, change it there too."
+
 
 def retire(cluster: Cluster, name: str, now: datetime) -> str:
     """Set the annotation `modelecology.io/retire` to `<revision>/<user>@<time>`, and say so.
 
-    Raises `CliError` when the specialist does not exist or its retirement is not proposed.
+    Where evidence proposes no retirement, the owner asks for it: `lifecycle.target` is set to Retired, too.
+    Raises `CliError` when the specialist does not exist, or is retired already.
     """
     specialist = cluster.specialist(name)
     live, cause = specialist.status.live, retirement_proposed(specialist)
-    if live is None or cause is None:
+    if live is not None and cause is not None:
+        user = sign(cluster, name, RETIRE_ANNOTATION, now, revision=live.revision)
+        return f"Accepted the retirement of revision {live.revision} of {name} ({cause.reason}) as {user}."
+    current = specialist.status.candidate or live
+    if current is None or specialist.spec.lifecycle.target is Target.RETIRED:
         raise CliError(
-            f"Evidence does not ask for the retirement of {name}.",
-            "To retire it all the same, set its lifecycle.target to Retired.",
+            f"{name} has nothing that could be retired: it is {specialist.status.state}.",
+            f"kubectl ecology explain {name} says what became of it.",
         )
-    user = sign(cluster, name, RETIRE_ANNOTATION, now, revision=live.revision)
-    return f"Accepted the retirement of revision {live.revision} of {name} ({cause.reason}) as {user}."
+    user = sign(cluster, name, RETIRE_ANNOTATION, now, revision=current.revision, target=Target.RETIRED)
+    return f"Set lifecycle.target of {name} to Retired as {user}. {_GIT}"
+
+
+def restore(cluster: Cluster, name: str, now: datetime) -> str:
+    """Set `lifecycle.target` to Live and the annotation `modelecology.io/undo`, and say so.
+
+    What evidence has retired is taken back by the annotation alone, as `undo` does. Raises `CliError` when
+    the specialist does not exist or is not retired.
+    """
+    specialist = cluster.specialist(name)
+    if specialist.spec.lifecycle.target is not Target.RETIRED:
+        return undo(cluster, name, now)
+    gone = specialist.status.previous or specialist.status.candidate
+    revision = gone.revision if gone is not None else ""
+    user = sign(cluster, name, UNDO_ANNOTATION, now, revision=revision, target=Target.LIVE)
+    return f"Set lifecycle.target of {name} to Live as {user}. {_GIT}"
 
 
 def undo(cluster: Cluster, name: str, now: datetime) -> str:
@@ -37,7 +59,8 @@ def undo(cluster: Cluster, name: str, now: datetime) -> str:
     status, previous = specialist.status, specialist.status.previous
     if specialist.spec.lifecycle.target is Target.RETIRED:
         raise CliError(
-            f"{name} is to be retired: its lifecycle.target says so.", "Set its lifecycle.target to Live."
+            f"{name} is to be retired: its lifecycle.target says so.",
+            f"kubectl ecology restore {name} sets it to Live.",
         )
     if status.state is not State.RETIRED or previous is None or previous.reason not in CAUSES:
         raise CliError(

@@ -27,7 +27,8 @@ def retire(situation: Situation) -> Verdict:
     else:
         kept = f"its files are kept for {span(window)}"
         message = f"lifecycle.target is Retired. It was {state} and served nobody; {kept}."
-    return due(situation, Action.RETIRE, State.RETIRED, Reason.RETIREMENT_REQUESTED, message)
+    gone = due(situation, Action.RETIRE, State.RETIRED, Reason.RETIREMENT_REQUESTED, message)
+    return replace(gone, actor=given(situation.acceptance, situation))
 
 
 def retire_by_evidence(situation: Situation) -> Verdict | None:
@@ -150,8 +151,7 @@ def wanted_again(situation: Situation) -> bool:
 
 
 def _undone_by(situation: Situation) -> str:
-    by_evidence = situation.record.retired_for in CAUSES
-    return given(situation.undoing, situation) if by_evidence else ""
+    return given(situation.undoing, situation)
 
 
 def _wish(situation: Situation) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from modelecology.api.population import MemberStatus
 
 REGISTRY = CollectorRegistry()
 
@@ -48,6 +51,38 @@ ADAPTERS = Gauge(
     ("namespace", "population", "endpoint"),
     registry=REGISTRY,
 )
+RESIDENT_BYTES = Gauge(
+    "modelecology_resident_bytes",
+    "Size of a live specialist's adapter on each engine.",
+    ("namespace", "population", "revision"),
+    registry=REGISTRY,
+)
+LIVE_QUALITY = Gauge(
+    "modelecology_live_quality",
+    "Mean score of a live specialist's answers to users, by what was said of them: its bounds.",
+    ("namespace", "population", "revision", "bound"),
+    registry=REGISTRY,
+)
+_BOUNDS = ("low", "high")
+_members: dict[tuple[str, str], dict[str, bool]] = {}  # revisions that are told, and whether of their quality
+
+
+def tell_members(population: tuple[str, str], members: Iterable[MemberStatus]) -> None:
+    """Tell size and live quality of what is live; what has gone, and what nobody measures, has no series."""
+    before, now = _members.get(population, {}), {}
+    for member in members:
+        RESIDENT_BYTES.labels(*population, member.served_name).set(member.resident_bytes)
+        now[member.served_name] = member.live is not None
+        if member.live is not None:
+            for bound, value in zip(_BOUNDS, (member.live.low, member.live.high), strict=True):
+                LIVE_QUALITY.labels(*population, member.served_name, bound).set(value)
+    for gone, measured in before.items():
+        if gone not in now:
+            RESIDENT_BYTES.remove(*population, gone)
+        if measured and not now.get(gone):
+            for bound in _BOUNDS:
+                LIVE_QUALITY.remove(*population, gone, bound)
+    _members[population] = now
 
 
 def forget_engine(population: tuple[str, str], endpoint: str) -> None:

@@ -23,7 +23,7 @@ from .drains import drains
 from .evaluation import evaluate
 from .fleet import left_behind, reconcile_engines
 from .frame import Frame
-from .metrics import ADAPTERS, JOBS
+from .metrics import ADAPTERS, JOBS, tell_members
 from .population_status import population_status, waiting_status, write_population
 from .queue import WorkKey
 from .replicas import REPLICAS, SOON_SECONDS
@@ -50,6 +50,8 @@ async def reconcile_population(runtime: Runtime, key: WorkKey) -> None:
     if population.metadata.deletion_timestamp is not None:
         await _delete(runtime, population, key)
         return
+    # The look before may have ended between a quarantine and the table, and what follows may take long.
+    await tend_routes(runtime, population, whole=False)
     try:
         await delete_orphans(runtime, population)
         frame = await runtime.frame(key.namespace, key.name)
@@ -139,6 +141,7 @@ async def _report(runtime: Runtime, frame: Frame, wait: Wait | None) -> None:
     if current is None:
         return
     after = await asyncio.to_thread(population_status, runtime, frame, current, views, wait)
+    tell_members(where, after.members)
     if await write_population(runtime, current, after):
         before = {c.type: c.status for c in current.status.conditions}
         if before.get(ConditionType.READY) != after.conditions[0].status:

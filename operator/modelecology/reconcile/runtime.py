@@ -32,6 +32,7 @@ from .engines import Resident
 from .frame import Frame, Rules
 from .lines import RunnerLine, RunnerLines, Runners
 from .log_copy import LogCopy
+from .metrics import tell_members
 from .queue import WorkKey, WorkQueue
 from .results import ResultsReader
 from .selected import Selections
@@ -220,6 +221,7 @@ class Runtime:
         """Drop what is known of a population that is gone."""
         where = (key.namespace, key.name)
         self.forget_specialist(key)
+        tell_members(where, ())
         self._logs.pop(where, None)
         self._copies.pop(where, None)
         self._rules.pop(where, None)
