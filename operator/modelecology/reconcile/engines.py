@@ -55,7 +55,7 @@ async def reconcile_engine(
     routed: Collection[str] | None = (),
     drains: Mapping[str, datetime] = _NONE,
 ) -> Change:
-    """Bring one engine closer to what is wanted; says of what something else is known now.
+    """Bring one engine closer to what is wanted, in that order; says of what something else is known now.
 
     `ours` are all names that this population ever served; other adapters are never touched. What an engine
     refuses keeps it from nothing else. `routed` are the names for which users are sent to this engine now,
