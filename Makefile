@@ -56,8 +56,8 @@ test: check tools ## all tests but the long ones, on real parts
 	@.venv/bin/pytest --durations=15
 	@echo "test: green. Next: make demo, or the long tests: make cluster-test"
 
-cluster-test: tools ## the long tests, in pods: the whole story by Helm, faults, Argo CD; needs root
-	@MODELECOLOGY_REQUIRE_NODE=1 .venv/bin/pytest -m "long or not long" --durations=15 tests/cluster tests/argocd tests/reconcile/test_crash_at_writes.py
+cluster-test: tools ## the long tests: the whole story in pods by Helm, faults, Argo CD, users; needs root
+	@MODELECOLOGY_REQUIRE_NODE=1 .venv/bin/pytest -m "long or not long" --durations=15 tests/cluster tests/argocd tests/e2e/test_live_job.py tests/reconcile/test_crash_at_writes.py
 	@echo "cluster-test: green. Next: make demo CLUSTER=1"
 
 engine-test: .venv/.synced ## the engine's contract, asked of a real vLLM too (installed once: 6 GB, 2 minutes to start)

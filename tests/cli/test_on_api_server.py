@@ -16,7 +16,7 @@ import pytest
 from kubernetes import client, config
 
 from modelecology.api.meta import GROUP, VERSION
-from modelecology.api.vocabulary import RETRY_ANNOTATION
+from modelecology.api.vocabulary import RETIRE_ANNOTATION, RETRY_ANNOTATION, UNDO_ANNOTATION, Target
 from modelecology.cli.access import Access
 from modelecology.cli.cluster import KubernetesCluster, connect
 from modelecology.cli.port import (
@@ -111,6 +111,22 @@ def test_retry_sets_the_annotation_with_the_name_that_the_api_server_knows(
     assert run("retry", "dates-hasty", "-n", desk)[0] == 0
     value = cluster.specialist("dates-hasty").metadata.annotations[RETRY_ANNOTATION]
     assert value.rpartition("@")[0] == cluster.user() != "unknown"
+
+
+def test_retire_and_restore_write_the_target_and_the_name_in_one_patch(
+    run: Run, desk: str, cluster: KubernetesCluster
+) -> None:
+    before = cluster.specialist("dates-hasty")
+    for command, target, annotation in (
+        ("retire", Target.RETIRED, RETIRE_ANNOTATION),
+        ("restore", Target.LIVE, UNDO_ANNOTATION),
+    ):
+        code, out, err = run(command, "dates-hasty", "-n", desk)
+        assert (code, err) == (0, ""), out
+        found = cluster.specialist("dates-hasty")
+        assert found.spec.lifecycle.target is target
+        assert f"/{cluster.user()}@" in found.metadata.annotations[annotation]
+    assert found.spec == before.spec
 
 
 def test_a_watch_shows_changes_and_deletions_without_a_new_list(
