@@ -16,7 +16,7 @@ from modelecology.cli.retire import restore, retire, undo
 from modelecology.governance.facts import Approval, RevisionRecord
 from modelecology.reconcile.people import acceptance, undoing
 
-from .desk import NOW, FakeCluster, condition, revision, specialist
+from .desk import NOW, FakeCluster, condition, decision, revision, specialist
 
 WORD = "ada@example.org@2026-11-24T12:00:00Z"
 RECORD = RevisionRecord("a" * 12, f"dates-{'a' * 12}", State.LIVE, NOW, NOW)
@@ -37,6 +37,10 @@ def proposed() -> Specialist:
 
 def retired(reason: str = "Dominated", state: str = "Retired") -> Specialist:
     return specialist("dates", state=state, previous=revision("dates", state, reason))
+
+
+def about(revision: str) -> dict[str, str]:
+    return {"specialist": "dates", "uid": "u", "revision": revision, "key": "c" * 64}
 
 
 def to_be_retired() -> Specialist:
@@ -90,6 +94,20 @@ def test_restore_takes_back_what_evidence_retired_and_leaves_the_target() -> Non
     cluster = FakeCluster(specialists=(retired(),))
     assert restore(cluster, "dates", NOW).startswith("Took the retirement of revision")
     assert cluster.targets == {}
+
+
+def test_restore_names_the_revision_that_went_last_which_is_the_specs() -> None:
+    older = decision(7, "Retire", "Live", "Retired", "RetirementRequested", subject=about("b" * 12))
+    newest = decision(8, "Retire", "Shadow", "Retired", "RetirementRequested", subject=about("c" * 12))
+    cluster = FakeCluster(specialists=(to_be_retired(),), recorded=(older, newest))
+    restore(cluster, "dates", NOW)
+    assert cluster.annotations["dates", UNDO_ANNOTATION].startswith(f"{'c' * 12}/")
+
+
+def test_what_evidence_retired_is_taken_back_also_when_its_files_are_deleted() -> None:
+    gone = decision(7, "Retire", "Live", "Retired", "Dominated", subject=about("b" * 12))
+    cluster = FakeCluster(specialists=(specialist("dates", state="Deleted"),), recorded=(gone,))
+    assert restore(cluster, "dates", NOW).startswith(f"Took the retirement of revision {'b' * 12}")
 
 
 def test_restore_refuses_what_is_not_retired() -> None:

@@ -32,12 +32,12 @@ def test_answers_that_are_all_within_the_limit_raise_nothing(bad: list[float]) -
     assert alarm(bad, 0.05).loudness <= 0.0
 
 
-@pytest.mark.parametrize(("allowed", "most"), [(0.02, 8), (0.1, 10), (0.5, 40)])
+@pytest.mark.parametrize(("allowed", "answers"), [(0.001, 3), (0.02, 5), (0.1, 8)])
 def test_a_revision_that_fails_always_is_found_after_some_answers_however_good_it_was(
-    allowed: float, most: int
+    allowed: float, answers: int
 ) -> None:
-    assert until(BAD * 50, allowed) <= most
-    assert until(GOOD * 5000 + BAD * 50, allowed) - 5000 <= most
+    assert until(BAD * 50, allowed) == answers
+    assert until(GOOD * 1000 + BAD * 50, allowed) - 1000 == answers
 
 
 def test_the_alarm_says_how_many_of_the_last_answers_were_bad() -> None:

@@ -82,11 +82,18 @@ class Gateway:
         for score in scores:
             self._answer(self._served("a"), Arm.LIVE, score=score)
 
-    def fared(self, *, error: str | None = None, seconds: float = 0.1, score: float | None = None) -> None:
+    def fared(
+        self,
+        *,
+        error: str | None = None,
+        seconds: float = 0.1,
+        score: float | None = None,
+        sampled: bool = True,
+    ) -> None:
         """Answer one request by the live revision, or fail to, in so many seconds."""
         text = None if error else "a"
         answer = Answered(served=self._served("a").served, text=text, error=error, seconds=seconds)
-        self._answer(answer, Arm.LIVE, score=score)
+        self._answer(answer, Arm.LIVE, score=score, sampled=sampled)
 
     def asked(self, ours: Sequence[float], theirs: Sequence[float]) -> None:
         """Answer requests as canary and as who serves; each is scored at once."""
@@ -129,6 +136,7 @@ class Gateway:
         shadow: Answered | None = None,
         score: float | None = None,
         label: str | None = None,
+        sampled: bool = True,
     ) -> Exchange:
         self._number += 1
         time, name = self._stage.runtime.now().timestamp() + self._number / 1e4, f"r{self._number}"
@@ -139,6 +147,7 @@ class Gateway:
             task="dates",
             table="sha256:t",
             arm=arm,
+            sampled=sampled,
             prompt_sha256=_HASH,
             answer=answer,
             shadow=shadow,

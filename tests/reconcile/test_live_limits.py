@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from modelecology.engines.port import EngineUnreachable
 from modelecology.governance.replay import replay
 from modelecology.governance.situations import inputs_of
 from modelecology.kube.cluster import DECISION
 from modelecology.kube.decisions import to_entry
+from modelecology.reconcile.observe import Observer
+from modelecology.store import StoreUnavailable
 
 from .gateway import Gateway, begun, table
 from .stage import NAMESPACE, Stage
@@ -22,7 +26,7 @@ async def serving(stage: Stage, quarantine: dict[str, Any]) -> tuple[Gateway, st
     gateway = await begun(stage, {"sample": 0.5}, quarantine=quarantine)
     assert stage.state("dates") == "Live Serving"
     gateway.answered([1.0] * 100)
-    await stage.settle(20.0)
+    await stage.pass_time(timedelta(minutes=10))
     assert stage.state("dates") == "Live Serving"
     return gateway, stage.status("dates")["live"]["servedName"]
 
@@ -40,6 +44,7 @@ async def last(stage: Stage) -> dict[str, Any]:
         ("HTTP 500", 0.1, None, "answers failed; allowed: at most 10 %."),
         (None, 3.0, None, "answers took longer than 2 s; allowed: at most 10 %."),
         ("HTTP 499", 3.0, None, "answers took longer than 2 s; allowed: at most 10 %."),
+        ("HTTP 504", 300.0, None, "answers failed; allowed: at most 10 %."),
         (None, 0.1, 0.0, "answers were wrong; allowed: at most 70 %."),
     ],
 )
@@ -57,13 +62,64 @@ async def test_it_is_quarantined_and_its_users_get_the_fallback(
     assert said in decision["message"]
 
 
-@pytest.mark.parametrize("error", ["HTTP 503", "NotResident", "HTTP 400", "HTTP 499"])
+@pytest.mark.parametrize("error", ["HTTP 503", "NotResident", "HTTP 400", "HTTP 429", "HTTP 499"])
 async def test_what_engines_and_clients_do_wrong_takes_nothing_out(stage: Stage, error: str) -> None:
     gateway, _ = await serving(stage, LIMITS)
     for _ in range(200):
-        gateway.fared(error=error, seconds=0.1)
+        # What is said is of the answer that the user got, which is somebody else's.
+        gateway.fared(error=error, seconds=0.1, score=0.0)
     await stage.settle(20.0)
     assert stage.state("dates") == "Live Serving"
+
+
+async def test_what_was_asked_before_an_engine_was_well_again_takes_nothing_out(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, _ = await serving(stage, LIMITS)
+    with monkeypatch.context() as away:
+        away.setattr(stage.engine, "models", unreachable)
+        for _ in range(60):
+            gateway.fared(error="HTTP 502")
+        await stage.settle(20.0)
+        # These users waited until it was back.
+        for _ in range(60):
+            gateway.fared(error="HTTP 504", seconds=300.0)
+    await stage.settle(20.0)
+    assert stage.state("dates") == "Live Serving"
+    await stage.pass_time(timedelta(minutes=1))
+    for _ in range(60):
+        gateway.fared(error="HTTP 500")
+    await stage.settle(20.0)
+    assert stage.state("dates") == "Quarantined LiveLimitBroken"
+
+
+async def test_copies_that_are_written_down_for_a_shadow_do_not_hide_failures(stage: Stage) -> None:
+    gateway, _ = await serving(stage, {"maximumErrors": 0.1})
+    for _ in range(60):
+        for _ in range(20):
+            gateway.fared(sampled=False)
+        gateway.fared(error="HTTP 500")
+    await stage.settle(20.0)
+    assert stage.state("dates") == "Quarantined LiveLimitBroken"
+
+
+async def test_without_the_store_a_broken_limit_is_seen_all_the_same(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, _ = await serving(stage, {"maximumErrors": 0.1})
+    for _ in range(60):
+        gateway.fared(error="HTTP 500")
+    monkeypatch.setattr(Observer, "see", away_store)
+    await stage.settle(20.0)
+    assert stage.state("dates") == "Quarantined LiveLimitBroken"
+
+
+async def unreachable() -> None:
+    raise EngineUnreachable("it is away")
+
+
+def away_store(_: Observer) -> None:
+    raise StoreUnavailable("it is away")
 
 
 async def test_without_limits_failures_take_nothing_out(stage: Stage) -> None:

@@ -61,6 +61,11 @@ class Exchange(_Record):
     task: Label = Field(description="The task.")
     table: str = Field(description="Digest of the routing table it was routed by.")
     arm: Arm = Field(description="Who answered the user.")
+    sampled: bool = Field(
+        default=True,
+        description="Whether it would be written down without a copy, too: its task has a canary, or chance "
+        "took it. Only of these failed answers are written down as well.",
+    )
     asker: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = Field(
         default=None, description="Hash of the session or the user; absent where neither was said."
     )

@@ -55,7 +55,7 @@ ACTS = (
         "retire",
         "Retire a specialist, or accept the retirement that is proposed for it.",
         "Let the live revision go whose retirement evidence proposes; else set lifecycle.target to Retired. "
-        "Its Decision will name you.",
+        "The Decision about the newest revision will name you.",
         retire,
         "kubectl ecology explain {name}; kubectl ecology restore {name} takes it back.",
     ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from modelecology.api.vocabulary import RETIRE_ANNOTATION, UNDO_ANNOTATION, State, Target
+from modelecology.api.specialist import Specialist
+from modelecology.api.vocabulary import RETIRE_ANNOTATION, UNDO_ANNOTATION, Action, State, Target
 from modelecology.governance.lifecycle import CAUSES
 
 from .port import CliError, Cluster
@@ -44,8 +45,7 @@ def restore(cluster: Cluster, name: str, now: datetime) -> str:
     specialist = cluster.specialist(name)
     if specialist.spec.lifecycle.target is not Target.RETIRED:
         return undo(cluster, name, now)
-    gone = specialist.status.previous or specialist.status.candidate
-    revision = gone.revision if gone is not None else ""
+    revision, _ = _retirement(cluster, specialist)
     user = sign(cluster, name, UNDO_ANNOTATION, now, revision=revision, target=Target.LIVE)
     return f"Set lifecycle.target of {name} to Live as {user}. {_GIT}"
 
@@ -56,16 +56,29 @@ def undo(cluster: Cluster, name: str, now: datetime) -> str:
     Raises `CliError` when the specialist does not exist or evidence has not retired it.
     """
     specialist = cluster.specialist(name)
-    status, previous = specialist.status, specialist.status.previous
+    status = specialist.status
     if specialist.spec.lifecycle.target is Target.RETIRED:
         raise CliError(
             f"{name} is to be retired: its lifecycle.target says so.",
             f"kubectl ecology restore {name} sets it to Live.",
         )
-    if status.state is not State.RETIRED or previous is None or previous.reason not in CAUSES:
+    revision, reason = _retirement(cluster, specialist)
+    if status.state not in (State.RETIRED, State.DELETED) or reason not in CAUSES:
         raise CliError(
             f"{name} is {status.state}; only what evidence has retired can be taken back.",
             f"kubectl ecology explain {name} says what became of it.",
         )
-    user = sign(cluster, name, UNDO_ANNOTATION, now, revision=previous.revision)
-    return f"Took the retirement of revision {previous.revision} of {name} back as {user}."
+    user = sign(cluster, name, UNDO_ANNOTATION, now, revision=revision)
+    return f"Took the retirement of revision {revision} of {name} back as {user}."
+
+
+def _retirement(cluster: Cluster, specialist: Specialist) -> tuple[str, str]:
+    """Give revision and reason of the last retirement: the revision that the spec asks for goes last.
+
+    Where its Decision was pruned, they are those of the status.
+    """
+    found = [d.spec for d in cluster.decisions(specialist) if d.spec.action is Action.RETIRE]
+    if found:
+        return found[-1].subject.revision, found[-1].reason
+    shown = specialist.status.previous or specialist.status.candidate
+    return (shown.revision, shown.reason) if shown is not None else ("", "")

@@ -75,6 +75,7 @@ class EngineView:
     refusals: dict[str, int] = field(default_factory=dict)  # in a row, by name
     again: dict[str, datetime] = field(default_factory=dict)  # when a refused name is tried again
     stepped: datetime | None = None  # when it last answered, or was last given up
+    troubled: datetime | None = None  # when it was first looked at, last was away, or had lost an adapter
     leaving: datetime | None = None  # since when it is not in serving.endpoints any more
     proved_at: dict[str, datetime] = field(default_factory=dict)  # when a name was last proved
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # one look at a time
@@ -147,6 +148,11 @@ class ResidencyBoard:
             message="; ".join(messages),
             refused=standing.count(Standing.REFUSED),
         )
+
+    def troubled(self, population: PopulationKey, endpoints: tuple[str, ...]) -> datetime | None:
+        """Say when any engine last was in trouble; what users got before may be its fault."""
+        views = self.views(population, endpoints).values()
+        return max((v.troubled for v in views if v.troubled is not None), default=None)
 
     def drop(self, population: PopulationKey) -> None:
         """Forget a population that is gone."""

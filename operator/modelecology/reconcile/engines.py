@@ -63,7 +63,7 @@ async def reconcile_engine(
     Until it is proved the base may answer in its name. `drains` says until when a name that goes may finish
     its requests. `now` stamps every step.
     """
-    before, names = _of_engine(view), _of_adapters(view)
+    before, names, well = _of_engine(view), _of_adapters(view), view.looked
     try:
         cards = await engine.models()
         view.reachable, view.refused, view.message = True, False, ""
@@ -72,8 +72,11 @@ async def reconcile_engine(
     except EngineError as error:
         # A refusal that comes as far as here is one to say what the engine serves: nothing can be proved.
         view.reachable, view.refused, view.message = False, not error.retry, str(error)
+        well = False
     view.looked = True
     view.stepped = now()
+    if not well:
+        view.troubled = view.stepped
     after = _of_adapters(view)
     adapters = frozenset(n for n in names.keys() | after.keys() if names.get(n) != after.get(n))
     return Change(before != _of_engine(view), adapters)
@@ -227,6 +230,7 @@ def _forget_lost(view: EngineView, listed: set[str]) -> None:
         if name not in listed and standing is not Standing.MISMATCHED and not waits:
             del view.standing[name]
             view.proved_at.pop(name, None)
+            view.troubled = view.stepped
 
 
 def _judge(view: EngineView, name: str, proof: Proof, now: datetime) -> None:

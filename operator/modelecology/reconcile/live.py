@@ -18,7 +18,7 @@ from modelecology.governance.facts import Live
 
 from .judged import Pair, judged
 from .live_ledger import LiveLedger
-from .live_scores import GONE, clients_fault, score_of, scored
+from .live_scores import GONE, clients_fault, own_fault, score_of, scored
 
 _UNSERVED = (RouteReason.NOT_RESIDENT, RouteReason.WRONG_MODEL_ANSWERED)
 _DAY = 24 * 3600
@@ -111,7 +111,9 @@ def of_live(
     found = [
         e
         for e in ledger.exchanges(task.name, entered.timestamp())
-        if e.arm is Arm.LIVE and e.answer.served == served and not clients_fault(e.answer)
+        if e.arm is Arm.LIVE and e.answer.served == served
+        # Where engines were without it, users got somebody else's answer.
+        if e.answer.error is None or own_fault(e.answer)
     ]
     told: list[tuple[float, tuple[str, int], float]] = []
     for each in scored(ledger, found):

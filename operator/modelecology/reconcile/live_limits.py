@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import lru_cache
 
 from modelecology.api.live_records import Answered, Arm
-from modelecology.api.routing import RouteReason
 from modelecology.api.suite import Task
 from modelecology.governance.alarm import alarm, allowed_late
 from modelecology.governance.facts import Alarm, Served
@@ -16,21 +15,20 @@ from modelecology.governance.rules import LiveLimits
 
 from .live import of_live
 from .live_ledger import LiveLedger
-from .live_scores import GONE
+from .live_scores import GONE, own_fault
 
 MOST_ANSWERS = 10_000
 """Answers that an alarm looks back over; what is older has either raised it or is forgiven."""
-_AWAY = ("HTTP 503", RouteReason.NOT_RESIDENT, RouteReason.WRONG_MODEL_ANSWERED)
-"""Engines that are away, full, or without it: that is no fault of a revision's answers."""
+_WAITED = (GONE, "HTTP 504")  # of which no answer came: who asked, or the gateway, gave up
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRevision:
-    """A revision that users get, and since when."""
+    """A revision that users get, and since when they count."""
 
     task: Task
     served: str
-    entered: datetime
+    since: datetime
     unit_is_request: bool
 
 
@@ -41,10 +39,14 @@ def of_served(ledger: LiveLedger, asked: LiveRevision, limits: LiveLimits) -> Se
 
 @lru_cache(maxsize=256)
 def _of_served(ledger: LiveLedger, _version: int, asked: LiveRevision, limits: LiveLimits) -> Served:
+    since = asked.since.timestamp()
     answers = [
         e.answer
-        for e in ledger.exchanges(asked.task.name, asked.entered.timestamp())
-        if e.arm is Arm.LIVE and e.answer.served == asked.served
+        for e in ledger.exchanges(asked.task.name, since)
+        # What was copied to a shadow besides is written down only where it succeeded.
+        if e.arm is Arm.LIVE and e.answer.served == asked.served and e.sampled
+        # Who asked in the time of trouble may still wait when it is over.
+        if e.time - e.answer.seconds >= since
     ]
     errors = late = wrong = None
     if limits.errors is not None:
@@ -52,26 +54,22 @@ def _of_served(ledger: LiveLedger, _version: int, asked: LiveRevision, limits: L
     if limits.latency is not None:
         late = _alarm(_delays(answers, limits.latency), allowed_late(limits))
     if limits.score is not None:
-        scores = of_live(
-            ledger, asked.task, asked.served, asked.entered, unit_is_request=asked.unit_is_request
-        )
+        scores = of_live(ledger, asked.task, asked.served, asked.since, unit_is_request=asked.unit_is_request)
         wrong = _alarm((1.0 - score for score in scores), 1.0 - limits.score)
     return Served(errors, late, wrong)
 
 
 def _failures(answers: Iterable[Answered]) -> Iterator[float]:
     for answer in answers:
-        if answer.error is None:
-            yield 0.0
-        elif answer.error not in _AWAY and not answer.error.startswith("HTTP 4"):
-            yield 1.0
+        if answer.error is None or own_fault(answer):
+            yield float(answer.error is not None)
 
 
 def _delays(answers: Iterable[Answered], most: float) -> Iterator[float]:
     for answer in answers:
         late = answer.seconds > most
-        # Who went away before the time was over has not seen whether the answer would be late.
-        if answer.error is None or (answer.error == GONE and late):
+        # Who waited no longer than that has not seen whether the answer would be late.
+        if answer.error is None or (answer.error in _WAITED and late):
             yield float(late)
 
 

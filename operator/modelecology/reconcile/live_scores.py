@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from modelecology.api.live_records import Answered, Exchange, Feedback
+from modelecology.api.routing import RouteReason
 from modelecology.api.suite import Task
 from modelecology.api.vocabulary import Scorer
 from modelecology.governance import scoring
@@ -16,6 +17,7 @@ from .live_ledger import LiveLedger
 GONE = "HTTP 499"
 """The error of a request whose client went away before its answer."""
 _BUSY = ("HTTP 408", "HTTP 429")
+_AWAY = ("HTTP 503", RouteReason.NOT_RESIDENT, RouteReason.WRONG_MODEL_ANSWERED)
 Score: TypeAlias = Callable[..., float | None]
 """`score(answer, feedback, served=...)`: 0 is wrong, 1 is right, None where nothing is said of the answer."""
 
@@ -47,6 +49,11 @@ def scored(ledger: LiveLedger, exchanges: Iterable[Exchange]) -> list[Scored]:
 def clients_fault(answer: Answered) -> bool:
     """Say whether there is no answer because of what the client did: that counts for nobody."""
     return answer.error is not None and answer.error.startswith("HTTP 4") and answer.error not in _BUSY
+
+
+def own_fault(answer: Answered) -> bool:
+    """Say whether who was asked is why there is no answer, and neither the client nor engines without it."""
+    return answer.error is not None and answer.error not in _AWAY and not answer.error.startswith("HTTP 4")
 
 
 def score_of(task: Task) -> Score:

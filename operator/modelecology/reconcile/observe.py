@@ -72,6 +72,7 @@ class Observer:
     """Looks at one revision within a frame. Blocking reads of the store: run it in a thread.
 
     `others` are the Specialists whose trials under way count against the budget; this one's own does not.
+    `troubled` is when engines last were in trouble: live limits count what users asked since.
     """
 
     def __init__(
@@ -81,8 +82,10 @@ class Observer:
         reader: ResultsReader,
         now: datetime,
         others: Sequence[Specialist] = (),
+        troubled: datetime | None = None,
     ) -> None:
         self._others = others
+        self._troubled = troubled
         self._frame = frame
         self._specialist = specialist
         self._reader = reader
@@ -130,7 +133,9 @@ class Observer:
 
     def without_store(self) -> Sight:
         """Give what is known without the store; enough to retire or to quarantine, and for nothing else."""
-        return Sight(self._bare(), self.record.key, None, Cost(), with_store=False)
+        # The records may well be there: without the store a limit is no less broken.
+        bare = replace(self._bare(), evidence=Evidence(served=self.served(self.record)))
+        return Sight(bare, self.record.key, None, Cost(), with_store=False)
 
     def _bare(self) -> Situation:
         return Situation(
@@ -303,18 +308,23 @@ class Observer:
     def served(self, revision: RevisionRecord) -> Served | None:
         """Say what users got of a revision that is live, where the policy limits that.
 
-        Of what was read by the last look at the records; blocking. Raises StoreError.
+        Of what was read by the last look at the records; None where that is nothing, or not all of it.
         """
-        gateway = self._frame.population.spec.serving.gateway
-        limits, policy = self._frame.policy.quarantine, self._frame.policy
+        gateway, policy = self._frame.population.spec.serving.gateway, self._frame.policy
+        limits = policy.quarantine
         if revision.state is not State.LIVE or limits is None or gateway is None or gateway.records is None:
             return None
-        if self._frame.suite.spec.task(self._claim.task) is None:
+        # It serves the task that it was judged on, whatever the contract says by now.
+        task = revision.scorecard.task if revision.scorecard is not None else self._claim.task
+        if self._frame.suite.spec.task(task) is None:
             return None
-        asked = LiveRevision(
-            self._frame.task(self._claim.task), revision.served_name, revision.entered, policy.unit_is_request
-        )
-        return of_served(self._reader.live.at(self._frame.store, gateway.records), asked, limits)
+        try:
+            ledger = self._reader.live.at(self._frame.store, gateway.records)
+        except StoreError:
+            return None
+        since = max(revision.entered, self._troubled or revision.entered)
+        asked = LiveRevision(self._frame.task(task), revision.served_name, since, policy.unit_is_request)
+        return of_served(ledger, asked, limits) if ledger.has_read else None
 
     def _charge(self, recorded: Recorded, stage: State) -> None:
         new = recorded.key not in self._frame.log.book.paid and recorded.key not in self._charged

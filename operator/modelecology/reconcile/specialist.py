@@ -94,6 +94,7 @@ class _Trial:
                 self._runtime.results,
                 self._runtime.now(),
                 self._runtime.cache.specialists(*self._where) if frame.policy.budget else (),
+                self._runtime.residency.troubled(self._where, frame.population.spec.serving.endpoints),
             )
             try:
                 if await self._step(frame, observer):
@@ -169,7 +170,7 @@ class _Trial:
                 served_name=other.served_name,
                 wanted=Target.LIVE,
             )
-            served = await asyncio.to_thread(observer.served, other) if sight.with_store else None
+            served = await asyncio.to_thread(observer.served, other)
             situation = replace(
                 sight.situation,
                 record=other,

@@ -175,11 +175,34 @@ async def test_what_is_kept_anyway_is_written_down_when_its_copy_is_given_up() -
         asked = {(await stage.ask())[2]["x-request-id"] for _ in range(3)}
         await until(lambda: engine.running == 1)
         stage.publish(2, recorded=1.0, quarantined=[SHADOW], isolate="Cancel")
+        await until(lambda: stage.count("mirror_dropped_total", model=SHADOW, reason="stale") == 2)
+        assert stage.count("mirror_dropped_total", model=SHADOW, reason="isolated") == 1
         await until(lambda: len(stage.exchanges) == 3)
         assert {found.request_id for found in stage.exchanges} == asked
         assert {(found.answer.text, found.shadow) for found in stage.exchanges} == {(f"said by {LIVE}", None)}
-        assert stage.count("mirror_dropped_total", model=SHADOW, reason="isolated") == 1
-        assert stage.count("mirror_dropped_total", model=SHADOW, reason="stale") == 2
+
+
+async def test_what_is_kept_anyway_is_written_down_at_once_and_again_with_its_copy() -> None:
+    engine = Engine(held={SHADOW})
+    async with engine_listening(engine), staged([engine]) as stage:
+        stage.publish(1, shadow=ALL, recorded=1.0)
+        await stage.ask()
+        await until(lambda: len(stage.exchanges) == 1)
+        engine.gate.set()
+        await until(lambda: len(stage.exchanges) == 2)
+        first, second = stage.exchanges
+        assert (first.shadow, first.sampled) == (None, True)
+        assert second.shadow is not None
+        assert second == first.model_copy(update={"shadow": second.shadow})
+
+
+async def test_what_is_written_down_for_its_copy_alone_says_so() -> None:
+    engine = Engine()
+    async with engine_listening(engine), staged([engine]) as stage:
+        stage.publish(1, shadow=ALL)
+        await stage.ask()
+        await until(lambda: len(stage.exchanges) == 1)
+        assert stage.exchanges[0].sampled is False
 
 
 @pytest.mark.parametrize("canary", [None, {"revision": CANARY, "percent": 1}])
@@ -234,10 +257,11 @@ async def test_a_copy_that_is_dropped_leaves_the_canarys_other_side_recorded() -
         for user in users:
             assert (await stage.ask(user=user))[1]["model"] == LIVE
             await until(lambda: engine.running == 1)
-        await until(lambda: len(stage.exchanges) == 4)
-        assert {found.arm for found in stage.exchanges} == {Arm.LIVE}
-        engine.gate.set()
         await until(lambda: len(stage.exchanges) == 6)
+        assert {(found.arm, found.shadow) for found in stage.exchanges} == {(Arm.LIVE, None)}
+        engine.gate.set()
+        # One was under way, and one had found room.
+        await until(lambda: len(stage.exchanges) == 8)
 
 
 async def test_a_canary_that_fails_is_recorded_as_failed(stage: Stage) -> None:

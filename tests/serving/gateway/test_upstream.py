@@ -229,7 +229,7 @@ async def test_the_engines_token_is_sent_and_one_that_is_refused_is_the_gateways
         assert [seen["authorization"] for seen in engine.headers] == ["Bearer secret-1", "Bearer secret-22"]
         engine.status = 401
         status, body, _ = await stage.ask()
-    assert status == 502
+    assert status == 503
     assert "--engine-token-file" in body["error"]["message"]
     assert "secret" not in str(body)
 

@@ -62,6 +62,7 @@ class Seen:
     prompt: str
     answer: Said
     shadow: Said | None = None
+    sampled: bool = True
     asker: str | None = None
 
     @property
@@ -204,6 +205,7 @@ class Journal:
             task=seen.task,
             table=seen.table,
             arm=seen.arm,
+            sampled=seen.sampled,
             asker=seen.asker,
             prompt=prompt if self._keep is Keep.PROMPTS else None,
             prompt_sha256=_sha256(prompt),

@@ -18,14 +18,13 @@ from .upstream import NotServed, Question, Upstream, Whole
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One request to be asked again of `shadow`; `kept` if it is written down without the copy, too."""
+    """One request to be asked again of `shadow`."""
 
     shadow: str
     path: str
     body: bytes
     headers: Mapping[str, str]
     seen: Seen
-    kept: bool
 
     @property
     def size(self) -> int:
@@ -85,7 +84,7 @@ class Mirror:
     def end(self) -> None:
         """Give up what waits, after `run` has ended."""
         while not self._queue.empty():
-            self._give_up(self._queue.get_nowait(), "ended")
+            self._metrics.dropped(self._queue.get_nowait().shadow, "ended")
 
     async def _work(self) -> None:
         while True:
@@ -97,19 +96,13 @@ class Mirror:
 
     async def _run(self, errand: Errand) -> None:
         if not self._wanted(errand):
-            self._give_up(errand, "stale")
+            self._metrics.dropped(errand.shadow, "stale")
             return
         said = await self._ask(errand)
         if said is not None:
             self._metrics.mirrored(errand.shadow, "answered" if said.error is None else "failed")
             self._metrics.compared(errand.shadow, _agreed(errand.seen.answer, said))
             self._journal.add(replace(errand.seen, shadow=said))
-
-    def _give_up(self, errand: Errand, why: str) -> None:
-        """Make no copy; what would have been written down without one still is."""
-        self._metrics.dropped(errand.shadow, why)
-        if errand.kept:
-            self._journal.add(errand.seen)
 
     def _wanted(self, errand: Errand) -> bool:
         """Whether the newest table still has this shadow for the task."""
@@ -127,10 +120,10 @@ class Mirror:
                 return await self._answer(errand, started)
             except asyncio.CancelledError:
                 if not flight.isolated:
-                    self._give_up(errand, "ended")
+                    self._metrics.dropped(errand.shadow, "ended")
                     raise
                 flight.task.uncancel()
-                self._give_up(errand, "isolated")
+                self._metrics.dropped(errand.shadow, "isolated")
                 return None
             except NotServed as miss:
                 return self._said(errand, started, error=miss.reason.value)

@@ -113,7 +113,8 @@ class Gateway:
             routed = passage.routed = self._instead(routed, miss.reason)
         except Refusal as refusal:
             if routed.route.target not in self.table().plan.quarantined:
-                self._record_failure(passage.request_id, routed, f"HTTP {int(refusal.status)}")
+                waited = self._clocks.steady() - passage.started
+                self._record_failure(passage.request_id, routed, f"HTTP {int(refusal.status)}", waited)
             raise
         try:
             return await self._ask(request, passage, routed)
@@ -263,14 +264,13 @@ class Gateway:
         )
 
     def _record(self, seen: Seen, routed: Routed, headers: Mapping[str, str]) -> None:
+        if routed.kept:
+            # At once: a failure is, and what succeeds must not come later, or it would look like trouble.
+            self._journal.add(seen)
         shadow = routed.shadow if seen.answer.error is None else None
         if shadow is not None:
             order = routed.order
-            body = order.copy_for(shadow)
-            if self._mirror.offer(Errand(shadow, order.path, body, headers, seen, routed.kept)):
-                return
-        if routed.kept:
-            self._journal.add(seen)
+            self._mirror.offer(Errand(shadow, order.path, order.copy_for(shadow), headers, seen))
 
     def _record_failure(self, request_id: str, routed: Routed, why: str, seconds: float = 0.0) -> None:
         """A canary that no engine serves, or that does not answer, has failed as well."""
@@ -286,6 +286,7 @@ class Gateway:
             task=routed.route.task or "",
             table=routed.held.digest,
             arm=routed.arm,
+            sampled=routed.kept,
             asker=routed.asker,
             prompt=routed.order.prompt(),
             answer=said,

@@ -16,7 +16,7 @@ from modelecology.serving.tracing import ENGINE, MODEL, NO_SPAN, Span
 
 from .answers import Answer, StreamScan, read_answer
 from .metrics import GatewayMetrics
-from .refusal import Refusal, bad_gateway, unavailable
+from .refusal import Refusal, unavailable
 from .replicas import Replica, Replicas
 from .tokens import TokenFile
 
@@ -213,7 +213,7 @@ def _conclude(misses: list[_Miss]) -> Whole:
     if said is not None:
         return said
     if _Kind.UNAUTHORIZED in kinds:
-        raise bad_gateway("The engines refuse the gateway's token. Mend the file of --engine-token-file.")
+        raise unavailable("The engines refuse the gateway's token. Mend the file of --engine-token-file.")
     raise unavailable("No engine can be reached. Try again in a moment.")
 
 
