@@ -38,24 +38,23 @@ def _budget(budget: api.Budget | None) -> Budget | None:
 
 
 def _limits(limits: api.Limits) -> Limits:
-    latency = limits.latency
-    return Limits(
-        memory=bytes_of(limits.memory) if limits.memory is not None else None,
-        latency=latency.most.total_seconds() if latency is not None else None,
-        percentile=latency.percentile if latency is not None else 90,
-    )
+    latency, percentile = _latency(limits.latency)
+    memory = bytes_of(limits.memory) if limits.memory is not None else None
+    return Limits(memory=memory, latency=latency, percentile=percentile)
 
 
 def _live_limits(rules: api.LiveLimits | None) -> LiveLimits | None:
     if rules is None:
         return None
-    latency = rules.latency
+    latency, percentile = _latency(rules.latency)
     return LiveLimits(
-        errors=rules.maximum_errors,
-        latency=latency.most.total_seconds() if latency is not None else None,
-        percentile=latency.percentile if latency is not None else 90,
-        score=rules.minimum_score,
+        errors=rules.maximum_errors, latency=latency, percentile=percentile, score=rules.minimum_score
     )
+
+
+def _latency(limit: api.Latency | None) -> tuple[float | None, int]:
+    """Seconds, and the share of the answers that come within them, in per cent."""
+    return (None, 90) if limit is None else (limit.most.total_seconds(), limit.percentile)
 
 
 def _judge(rules: api.Judge | None) -> JudgeRules | None:

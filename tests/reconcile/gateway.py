@@ -89,11 +89,13 @@ class Gateway:
         seconds: float = 0.1,
         score: float | None = None,
         sampled: bool = True,
+        times: int = 1,
     ) -> None:
-        """Answer one request by the live revision, or fail to, in so many seconds."""
+        """Answer requests by the live revision, or fail to, each in so many seconds."""
         text = None if error else "a"
         answer = Answered(served=self._served("a").served, text=text, error=error, seconds=seconds)
-        self._answer(answer, Arm.LIVE, score=score, sampled=sampled)
+        for _ in range(times):
+            self._answer(answer, Arm.LIVE, score=score, sampled=sampled)
 
     def asked(self, ours: Sequence[float], theirs: Sequence[float]) -> None:
         """Answer requests as canary and as who serves; each is scored at once."""

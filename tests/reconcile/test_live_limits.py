@@ -52,8 +52,7 @@ async def test_it_is_quarantined_and_its_users_get_the_fallback(
     stage: Stage, error: str | None, seconds: float, score: float | None, said: str
 ) -> None:
     gateway, name = await serving(stage, LIMITS)
-    for _ in range(60):
-        gateway.fared(error=error, seconds=seconds, score=score)
+    gateway.fared(error=error, seconds=seconds, score=score, times=60)
     await stage.settle(20.0)
     assert stage.state("dates") == "Quarantined LiveLimitBroken"
     assert table(stage).quarantined == (name,)
@@ -65,9 +64,8 @@ async def test_it_is_quarantined_and_its_users_get_the_fallback(
 @pytest.mark.parametrize("error", ["HTTP 503", "NotResident", "HTTP 400", "HTTP 429", "HTTP 499"])
 async def test_what_engines_and_clients_do_wrong_takes_nothing_out(stage: Stage, error: str) -> None:
     gateway, _ = await serving(stage, LIMITS)
-    for _ in range(200):
-        # What is said is of the answer that the user got, which is somebody else's.
-        gateway.fared(error=error, seconds=0.1, score=0.0)
+    # What is said is of the answer that the user got, which is somebody else's.
+    gateway.fared(error=error, seconds=0.1, score=0.0, times=200)
     await stage.settle(20.0)
     assert stage.state("dates") == "Live Serving"
 
@@ -78,17 +76,14 @@ async def test_what_was_asked_before_an_engine_was_well_again_takes_nothing_out(
     gateway, _ = await serving(stage, LIMITS)
     with monkeypatch.context() as away:
         away.setattr(stage.engine, "models", unreachable)
-        for _ in range(60):
-            gateway.fared(error="HTTP 502")
+        gateway.fared(error="HTTP 502", times=60)
         await stage.settle(20.0)
         # These users waited until it was back.
-        for _ in range(60):
-            gateway.fared(error="HTTP 504", seconds=300.0)
+        gateway.fared(error="HTTP 504", seconds=300.0, times=60)
     await stage.settle(20.0)
     assert stage.state("dates") == "Live Serving"
     await stage.pass_time(timedelta(minutes=1))
-    for _ in range(60):
-        gateway.fared(error="HTTP 500")
+    gateway.fared(error="HTTP 500", times=60)
     await stage.settle(20.0)
     assert stage.state("dates") == "Quarantined LiveLimitBroken"
 
@@ -96,8 +91,7 @@ async def test_what_was_asked_before_an_engine_was_well_again_takes_nothing_out(
 async def test_copies_that_are_written_down_for_a_shadow_do_not_hide_failures(stage: Stage) -> None:
     gateway, _ = await serving(stage, {"maximumErrors": 0.1})
     for _ in range(60):
-        for _ in range(20):
-            gateway.fared(sampled=False)
+        gateway.fared(sampled=False, times=20)
         gateway.fared(error="HTTP 500")
     await stage.settle(20.0)
     assert stage.state("dates") == "Quarantined LiveLimitBroken"
@@ -107,8 +101,7 @@ async def test_without_the_store_a_broken_limit_is_seen_all_the_same(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway, _ = await serving(stage, {"maximumErrors": 0.1})
-    for _ in range(60):
-        gateway.fared(error="HTTP 500")
+    gateway.fared(error="HTTP 500", times=60)
     monkeypatch.setattr(Observer, "see", away_store)
     await stage.settle(20.0)
     assert stage.state("dates") == "Quarantined LiveLimitBroken"
@@ -124,16 +117,14 @@ def away_store(_: Observer) -> None:
 
 async def test_without_limits_failures_take_nothing_out(stage: Stage) -> None:
     gateway = await begun(stage, {"sample": 0.5})
-    for _ in range(60):
-        gateway.fared(error="HTTP 500")
+    gateway.fared(error="HTTP 500", times=60)
     await stage.settle(20.0)
     assert stage.state("dates") == "Live Serving"
 
 
 async def test_the_decision_can_be_made_again_from_what_was_kept(stage: Stage) -> None:
     gateway, _ = await serving(stage, {"maximumErrors": 0.1})
-    for _ in range(60):
-        gateway.fared(error="HTTP 500")
+    gateway.fared(error="HTTP 500", times=60)
     await stage.settle(20.0)
     bodies = await stage.cluster.list(DECISION, NAMESPACE)
     entry = next(e for b in bodies if (e := to_entry(b)).reason == "LiveLimitBroken")

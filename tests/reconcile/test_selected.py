@@ -252,16 +252,17 @@ async def test_until_the_service_is_known_the_last_table_stands_and_nothing_is_t
     assert stage.adapters() == []
 
 
+async def tells_nothing(*_: object) -> None:
+    """Follow a Service of which nothing is ever heard."""
+    await asyncio.Event().wait()
+
+
 async def test_a_quarantine_reaches_the_gateways_though_the_service_is_not_known(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = await live(stage)
     before = table(stage)
-
-    async def may_not(*_: object) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(InMemoryCluster, "follow_service", may_not)
+    monkeypatch.setattr(InMemoryCluster, "follow_service", tells_nothing)
     await stage.restart()
     word = f"{stage.status('dates')['live']['revision']}/ada@2026-03-01T12:30:00Z"
     patch = {"metadata": {"annotations": {QUARANTINE_ANNOTATION: word}}}
@@ -279,11 +280,7 @@ async def test_where_the_service_is_not_known_and_there_is_no_table_none_is_writ
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await live(stage)
-
-    async def may_not(*_: object) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(InMemoryCluster, "follow_service", may_not)
+    monkeypatch.setattr(InMemoryCluster, "follow_service", tells_nothing)
     stage.cluster.delete(CONFIG_MAP, NAMESPACE, "desk-routes")
     await stage.restart()
     await reconcile_routes(stage.runtime, WorkKey(ROUTES, *WHERE))

@@ -12,15 +12,13 @@ from functools import partial
 from typing import TypeVar
 
 from modelecology.api.live_records import Answered, Arm, Exchange
-from modelecology.api.routing import RouteReason
 from modelecology.api.suite import Task
 from modelecology.governance.facts import Live
 
 from .judged import Pair, judged
 from .live_ledger import LiveLedger
-from .live_scores import GONE, clients_fault, own_fault, score_of, scored
+from .live_scores import GONE, UNSERVED, clients_fault, own_fault, score_of, scored
 
-_UNSERVED = (RouteReason.NOT_RESIDENT, RouteReason.WRONG_MODEL_ANSWERED)
 _DAY = 24 * 3600
 _Unit = TypeVar("_Unit")
 
@@ -47,7 +45,7 @@ def of_shadow(ledger: LiveLedger, trial: Trial) -> Live:
         if e.shadow is not None
         and e.shadow.served == trial.served
         # That no engine had it just then is no fault of its answers; nobody missed them.
-        and e.shadow.error not in _UNSERVED
+        and e.shadow.error not in UNSERVED
         and not clients_fault(e.shadow)
     ]
     pairs: dict[str, Pair] = {}

@@ -9,12 +9,15 @@ from functools import lru_cache
 
 from modelecology.api.live_records import Answered, Arm
 from modelecology.api.suite import Task
+from modelecology.api.vocabulary import State
 from modelecology.governance.alarm import alarm, allowed_late
-from modelecology.governance.facts import Alarm, Served
+from modelecology.governance.facts import Alarm, RevisionRecord, Served
 from modelecology.governance.rules import LiveLimits
+from modelecology.store import StoreError
 
+from .frame import Frame
 from .live import of_live
-from .live_ledger import LiveLedger
+from .live_ledger import LiveLedger, LiveLedgers
 from .live_scores import GONE, own_fault
 
 MOST_ANSWERS = 10_000
@@ -32,9 +35,29 @@ class LiveRevision:
     unit_is_request: bool
 
 
-def of_served(ledger: LiveLedger, asked: LiveRevision, limits: LiveLimits) -> Served:
-    """Say what the answers that were written down show of each limit."""
-    return _of_served(ledger, ledger.version, asked, limits)
+def served(
+    frame: Frame, ledgers: LiveLedgers, revision: RevisionRecord, claimed: str, troubled: datetime | None
+) -> Served | None:
+    """Say what users got of a revision that is live, where the policy limits that.
+
+    `claimed` is the contract's task of today; `troubled` is when engines last were in trouble. Of what was
+    read by the last look at the records; None where that is nothing, or not all of it.
+    """
+    gateway, policy = frame.population.spec.serving.gateway, frame.policy
+    limits = policy.quarantine
+    if revision.state is not State.LIVE or limits is None or gateway is None or gateway.records is None:
+        return None
+    # It serves the task that it was judged on, whatever the contract says by now.
+    task = revision.scorecard.task if revision.scorecard is not None else claimed
+    if frame.suite.spec.task(task) is None:
+        return None
+    try:
+        ledger = ledgers.at(frame.store, gateway.records)
+    except StoreError:
+        return None
+    since = max(revision.entered, troubled or revision.entered)
+    asked = LiveRevision(frame.task(task), revision.served_name, since, policy.unit_is_request)
+    return _of_served(ledger, ledger.version, asked, limits) if ledger.has_read else None
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,9 @@ from .live_ledger import LiveLedger
 GONE = "HTTP 499"
 """The error of a request whose client went away before its answer."""
 _BUSY = ("HTTP 408", "HTTP 429")
-_AWAY = ("HTTP 503", RouteReason.NOT_RESIDENT, RouteReason.WRONG_MODEL_ANSWERED)
+UNSERVED = (RouteReason.NOT_RESIDENT, RouteReason.WRONG_MODEL_ANSWERED)
+"""The errors of a request for which no engine had who was asked."""
+_AWAY = ("HTTP 503", *UNSERVED)
 Score: TypeAlias = Callable[..., float | None]
 """`score(answer, feedback, served=...)`: 0 is wrong, 1 is right, None where nothing is said of the answer."""
 

@@ -38,7 +38,7 @@ from .frame import Asked, Frame
 from .job_names import at_work, of_owner
 from .live import Trial as LiveTrial
 from .live import of_canary, of_shadow
-from .live_limits import LiveRevision, of_served
+from .live_limits import served
 from .members import standing
 from .orders import Order, artifact_key, ask, make_adapter
 from .people import acceptance, approval, promoting, release, undoing
@@ -306,25 +306,8 @@ class Observer:
         return of_shadow(ledger, trial) if state is State.SHADOW else of_canary(ledger, trial)
 
     def served(self, revision: RevisionRecord) -> Served | None:
-        """Say what users got of a revision that is live, where the policy limits that.
-
-        Of what was read by the last look at the records; None where that is nothing, or not all of it.
-        """
-        gateway, policy = self._frame.population.spec.serving.gateway, self._frame.policy
-        limits = policy.quarantine
-        if revision.state is not State.LIVE or limits is None or gateway is None or gateway.records is None:
-            return None
-        # It serves the task that it was judged on, whatever the contract says by now.
-        task = revision.scorecard.task if revision.scorecard is not None else self._claim.task
-        if self._frame.suite.spec.task(task) is None:
-            return None
-        try:
-            ledger = self._reader.live.at(self._frame.store, gateway.records)
-        except StoreError:
-            return None
-        since = max(revision.entered, self._troubled or revision.entered)
-        asked = LiveRevision(self._frame.task(task), revision.served_name, since, policy.unit_is_request)
-        return of_served(ledger, asked, limits) if ledger.has_read else None
+        """Say what users got of a revision that is live, where the policy limits that; blocking."""
+        return served(self._frame, self._reader.live, revision, self._claim.task, self._troubled)
 
     def _charge(self, recorded: Recorded, stage: State) -> None:
         new = recorded.key not in self._frame.log.book.paid and recorded.key not in self._charged

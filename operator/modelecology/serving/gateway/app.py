@@ -122,7 +122,7 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
     _offer(app, gateway, checks, parts)
     work = (mirror.run, classifier.run, checks.run)
     closing = (upstream.close, classifier.close)
-    app.cleanup_ctx.append(_background(parts, work, mirror.end, closing, on_failure))
+    app.cleanup_ctx.append(_background(parts, work, closing, on_failure))
     return app
 
 
@@ -184,7 +184,6 @@ def _task_of(held: Held, name: str) -> str | None:
 def _background(
     parts: Parts,
     work: Sequence[Callable[[], Coroutine[Any, Any, None]]],
-    give_up: Callable[[], None],
     closing: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     on_failure: Callable[[], None],
 ) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -204,8 +203,6 @@ def _background(
         writing = start(parts.journal.run())
         yield
         await _cancelled({following, *working})
-        # Before the journal ends: what is given up may be written down.
-        give_up()
         parts.journal.end()
         await asyncio.wait({writing})
         for close in closing:

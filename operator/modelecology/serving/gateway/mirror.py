@@ -62,29 +62,27 @@ class Mirror:
         self._most_bytes = most_bytes
         self._bytes = 0
 
-    def offer(self, errand: Errand) -> bool:
-        """Take an errand, or drop it if too many wait; never waits itself. Says whether it was taken."""
+    def offer(self, errand: Errand) -> None:
+        """Take an errand, or drop it if too many wait; never waits itself."""
         if self._queue.full() or self._bytes + errand.size > self._most_bytes:
             self._metrics.dropped(errand.shadow, "queue_full")
-            return False
+            return
         self._queue.put_nowait(errand)
         self._bytes += errand.size
-        return True
 
     def waiting(self) -> int:
         """Errands in the queue."""
         return self._queue.qsize()
 
     async def run(self) -> None:
-        """Do errands until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(self._work())
-
-    def end(self) -> None:
-        """Give up what waits, after `run` has ended."""
-        while not self._queue.empty():
-            self._metrics.dropped(self._queue.get_nowait().shadow, "ended")
+        """Do errands until cancelled; what waits then is given up."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._workers):
+                    group.create_task(self._work())
+        finally:
+            while not self._queue.empty():
+                self._metrics.dropped(self._queue.get_nowait().shadow, "ended")
 
     async def _work(self) -> None:
         while True:
