@@ -67,6 +67,23 @@ def test_quarantine_refuses_what_no_engine_holds(known: Specialist) -> None:
     assert cluster.annotations == {}
 
 
+@pytest.mark.parametrize("named", ["b" * 12, f"dates-{'b' * 12}"])
+def test_a_pinned_revision_is_taken_out_by_its_name(named: str) -> None:
+    pinned = revision("dates", "Live", "Pinned", revision="b" * 12, servedName=f"dates-{'b' * 12}")
+    live = revision("dates", "Live", "ServedScoreConfirmed")
+    body = specialist("dates", state="Live", live=live, pinned=[pinned])
+    cluster = FakeCluster(specialists=(body,))
+    quarantine(cluster, "dates", "", NOW, revision=named)
+    assert cluster.annotations == {("dates", QUARANTINE_ANNOTATION): f"{'b' * 12}/{WORD}"}
+
+
+def test_a_revision_that_no_engine_holds_is_refused_by_its_name() -> None:
+    cluster = FakeCluster(specialists=(serving(),))
+    with pytest.raises(CliError, match="Revision cccccccccccc of dates is not on the engines"):
+        quarantine(cluster, "dates", "", NOW, revision="c" * 12)
+    assert cluster.annotations == {}
+
+
 def test_a_reason_that_is_too_long_is_refused() -> None:
     cluster = FakeCluster(specialists=(serving(),))
     with pytest.raises(CliError, match="The reason has 501 characters"):

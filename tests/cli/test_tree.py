@@ -29,6 +29,17 @@ def test_a_specialist_shows_its_live_candidate_and_previous_revision() -> None:
     ]
 
 
+def test_a_pinned_revision_is_shown_once_whatever_else_it_is() -> None:
+    live = revision("dates", "Live", "ServedScoreConfirmed")
+    kept = revision("dates", "Live", "Pinned", revision="b" * 12, servedName=f"dates-{'b' * 12}")
+    known = specialist("dates", state="Live", live=live, pinned=[live, kept])
+    lines = rendered(render_tree(population(), suite(), (known,), NOW), 140).splitlines()
+    assert [line.strip(" │├└─").split(" for ")[0] for line in lines[-2:]] == [
+        f"live dates-{'a' * 12}  key {'c' * 12}  Live",
+        f"pinned dates-{'b' * 12}  key {'c' * 12}  Live",
+    ]
+
+
 def test_a_missing_suite_is_named_with_its_remedy() -> None:
     assert "suite desk does not exist; create it" in rendered(render_tree(population(), None, (), NOW), 100)
 

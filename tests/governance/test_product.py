@@ -130,6 +130,7 @@ ELSEWHERE_REASONS = frozenset(
         Reason.DELETED,
         Reason.QUARANTINE_REQUESTED,
         Reason.ROLLED_BACK,
+        Reason.PINNED,
     }
 )
 

@@ -110,7 +110,7 @@ def due(found: tuple[RevisionRecord, Verdict] | None) -> Verdict:
 
 
 def successor(made: Succession) -> Verdict:
-    return due(succession(made.record, made.current, made.now, made.undo_window, made.wanted))
+    return due(succession(made))
 
 
 OTHERS: list[tuple[Made, Verdict]] = [

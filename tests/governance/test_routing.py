@@ -301,3 +301,32 @@ def test_whatever_contracts_say_their_rules_lead_to_a_task_of_the_table_in_order
         )
     turned = routes(log_of(), reversed(contracts), {}, 0.0)
     assert turned.rules == found.rules
+
+
+def test_a_pinned_revision_is_asked_by_name_alone_and_chooses_no_engine() -> None:
+    newer = revision("dates/b", State.LIVE, score=0.7, age=0)
+    log = log_of(dates=(LIVE, newer))
+    both = routes(log, (), {ONE: proved(A, B), TWO: proved(A, B)}, 0.0)
+    assert both.routes == (TaskRoute("dates", "dates", B, pinned=(A,)),)
+    half = routes(log, (), {ONE: proved(A, B), TWO: proved(B)}, 0.0)
+    assert (half.engines, half.routes) == ((ONE, TWO), (TaskRoute("dates", "dates", B),))
+
+
+def test_a_pinned_revision_stands_in_while_no_engine_has_the_newer_one() -> None:
+    newer = revision("dates/b", State.LIVE, age=0)
+    (found,) = routes(log_of(dates=(LIVE, newer)), (), {ONE: proved(A)}, 0.0).routes
+    assert (found.live, found.pinned) == (A, ())
+
+
+def test_a_pinned_revision_of_another_task_takes_none_of_its_requests() -> None:
+    moved = revision("dates/b", State.LIVE, task="cron", age=0)
+    cron, dates = routes(log_of(dates=(LIVE, moved)), (), {ONE: proved(A, B)}, 0.0).routes
+    assert (cron.live, cron.specialist) == (B, "dates")
+    assert (dates.live, dates.specialist, dates.pinned) == (None, None, (A,))
+
+
+def test_what_is_pinned_serves_no_task_once_nothing_of_its_specialist_does() -> None:
+    log = log_of(dates=(LIVE,))
+    beside = replace(log.specialists["u-dates"], live=None)
+    (found,) = routes(replace(log, specialists={"u-dates": beside}), (), {ONE: proved(A)}, 0.0).routes
+    assert (found.live, found.pinned) == (None, (A,))

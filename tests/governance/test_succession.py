@@ -11,6 +11,7 @@ from modelecology.api.vocabulary import State
 from modelecology.governance.facts import RevisionRecord
 from modelecology.governance.lifecycle import UNDECIDED
 from modelecology.governance.log import LogState, SpecialistRecord
+from modelecology.governance.situations import Succession
 from modelecology.governance.succession import (
     Place,
     deletion,
@@ -28,7 +29,8 @@ WINDOW = 168 * HOUR
 
 
 def known(*revisions: RevisionRecord, uid: str = "u1") -> SpecialistRecord:
-    return SpecialistRecord("dates", uid, {r.revision: r for r in revisions})
+    live = next((r.revision for r in reversed(revisions) if r.state is State.LIVE), None)
+    return SpecialistRecord("dates", uid, {r.revision: r for r in revisions}, live)
 
 
 def new(state: State) -> RevisionRecord:
@@ -37,7 +39,7 @@ def new(state: State) -> RevisionRecord:
 
 @pytest.mark.parametrize("state", UNDECIDED)
 def test_an_older_candidate_gives_way_at_once(state: State) -> None:
-    found = succession(known(record(state), new(State.PENDING)), NEW, NOW, WINDOW)
+    found = succession(Succession(known(record(state), new(State.PENDING)), NEW, NOW, WINDOW))
     assert found is not None
     assert found[0].revision == OLD
     assert found[1].reason is Reason.SUPERSEDED
@@ -45,22 +47,22 @@ def test_an_older_candidate_gives_way_at_once(state: State) -> None:
 
 
 def test_an_older_live_revision_serves_until_the_newer_one_is_live() -> None:
-    assert succession(known(record(State.LIVE), new(State.SHADOW)), NEW, NOW, WINDOW) is None
-    found = succession(known(record(State.LIVE), new(State.LIVE)), NEW, NOW, WINDOW)
+    assert succession(Succession(known(record(State.LIVE), new(State.SHADOW)), NEW, NOW, WINDOW)) is None
+    found = succession(Succession(known(record(State.LIVE), new(State.LIVE)), NEW, NOW, WINDOW))
     assert found is not None
     assert found[1].reason is Reason.SUPERSEDED
 
 
 def test_an_older_retired_revision_is_deleted_after_its_window_only() -> None:
     retired = replace(record(State.RETIRED), entered=NOW - 100 * HOUR, since=NOW - 100 * HOUR)
-    assert succession(known(retired, new(State.LIVE)), NEW, NOW, WINDOW) is None
-    found = succession(known(retired, new(State.LIVE)), NEW, NOW, 100 * HOUR)
+    assert succession(Succession(known(retired, new(State.LIVE)), NEW, NOW, WINDOW)) is None
+    found = succession(Succession(known(retired, new(State.LIVE)), NEW, NOW, 100 * HOUR))
     assert found is not None
     assert found[1].reason is Reason.UNDO_WINDOW_CLOSED
 
 
 def test_the_current_revision_is_never_its_own_successor() -> None:
-    assert succession(known(new(State.PENDING)), NEW, NOW, WINDOW) is None
+    assert succession(Succession(known(new(State.PENDING)), NEW, NOW, WINDOW)) is None
 
 
 def test_a_deleted_specialist_takes_all_its_revisions_with_it_one_by_one() -> None:

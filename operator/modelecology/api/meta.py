@@ -277,6 +277,7 @@ class ConditionType(StrEnum):
     DRIFT = "Drift"
     SUITE_EXHAUSTED = "SuiteExhausted"
     MATCH_REFUSED = "MatchRefused"
+    PINNED = "Pinned"
 
 
 class Condition(StatusModel):

@@ -104,6 +104,11 @@ class Reason(StrEnum):
     )
     RELEASED = "Released", "A person let it out of quarantine; it has to earn its place again."
     ROLLED_BACK = "RolledBack", "What replaced it was quarantined, so it serves again."
+    PINNED = "Pinned", "lifecycle.pinned names it, so it answers who asks for it by its served name."
+    PIN_NOT_HELD = (
+        "PinNotHeld",
+        "A revision that lifecycle.pinned names is not live. Read the message, or take it out of the list.",
+    )
     JOB_RETRIED = "JobRetried", "The job failed for a passing cause and is tried again after a pause."
     ATTEMPTS_EXHAUSTED = "AttemptsExhausted", "The job failed too often. Read the message, then retry."
 
@@ -236,6 +241,7 @@ _BY_ITSELF = frozenset(
         Reason.IMPORTING,
         Reason.JOB_RETRIED,
         Reason.LIVE_SCORING,
+        Reason.PINNED,
         Reason.POLICY_DRIFTED,
         Reason.PREMISES_CHANGED,
         Reason.PROVING,

@@ -30,6 +30,9 @@ from .meta import (
 )
 from .vocabulary import State, Target
 
+MOST_PINS = 4
+RevisionName = Annotated[str, Field(pattern="^[0-9a-f]{12}$", max_length=64)]
+
 
 class Contract(Model):
     """What the specialist claims, and for whom."""
@@ -140,6 +143,19 @@ class Lifecycle(Model):
         default=Target.LIVE,
         description="Live serves once the evidence allows; Shadow stops short of that; Retired unloads.",
     )
+    pinned: Annotated[tuple[RevisionName, ...], Field(max_length=MOST_PINS)] | None = Field(
+        default=None,
+        description="Revisions that stay on the engines once a newer one is live, for who asks for them by "
+        "their served names. Each takes a place of the capacity.",
+        json_schema_extra=validated(
+            cel("self.all(one, self.exists_one(other, other == one))", "each revision is pinned once")
+        ),
+    )
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The revisions that are pinned; none where it does not say."""
+        return self.pinned or ()
 
 
 class SpecialistSpec(Model):
@@ -218,6 +234,9 @@ class SpecialistStatus(StatusModel):
     live: RevisionStatus | None = Field(default=None, description="The revision that serves.")
     candidate: RevisionStatus | None = Field(default=None, description="The revision on its way.")
     previous: RevisionStatus | None = Field(default=None, description="The revision that served before.")
+    pinned: Annotated[tuple[RevisionStatus, ...], Field(max_length=MOST_PINS)] = Field(
+        default=(), description="What became of the revisions that lifecycle.pinned names."
+    )
     progress: Progress | None = Field(default=None, description="The running job.")
     ledger: Totals = Field(default=Totals(), description="What was spent, failed tries included.")
     last_decision: Tip | None = Field(default=None, description="The newest decision about this specialist.")

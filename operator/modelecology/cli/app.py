@@ -295,6 +295,9 @@ def quarantine_command(
     *,
     name: Annotated[str, typer.Argument(help="Name of the Specialist.")],
     reason: Annotated[str, typer.Option("--reason", help="Why, for the Decision.")] = "",
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Which one, such as a pinned one, by digest or name.")
+    ] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -305,7 +308,7 @@ def quarantine_command(
     The revision that served before it takes its place, if it can still be restored; else the fallback does.
     """
     session = open_session(ctx, namespace, context, kubeconfig, hints)
-    session.screen.show(quarantine(session.cluster, name, reason, _clock()))
+    session.screen.show(quarantine(session.cluster, name, reason, _clock(), revision=revision))
     session.screen.hint(f"Next: kubectl ecology explain {name}; kubectl ecology release {name} lets it out.")
 
 

@@ -63,6 +63,14 @@ def choose(decisions: tuple[Decision, ...], name: str, sequence: int | None) -> 
     return judged[-1] if judged else decisions[-1] if decisions else None
 
 
+# Conditions of which a person should know, and when.
+_WORTH_SAYING = (
+    (ConditionType.DRIFT, ConditionStatus.TRUE),
+    (ConditionType.MATCH_REFUSED, ConditionStatus.TRUE),
+    (ConditionType.PINNED, ConditionStatus.FALSE),
+)
+
+
 def render_explanation(
     specialist: Specialist, decisions: tuple[Decision, ...], chosen: Decision | None, now: datetime
 ) -> RenderableType:
@@ -90,9 +98,9 @@ def _now(specialist: Specialist) -> Text:
     ready = find(specialist.status.conditions, ConditionType.READY)
     why = words.sentence(because(ready) if ready is not None else doing(specialist))
     text.append(f". {why[:1].upper()}{why[1:]}")
-    for kind in (ConditionType.DRIFT, ConditionType.MATCH_REFUSED):
+    for kind, status in _WORTH_SAYING:
         found = find(specialist.status.conditions, kind)
-        if found is not None and found.status is ConditionStatus.TRUE and found.message:
+        if found is not None and found.status is status and found.message:
             text.append(f" {words.sentence(found.message)}")
     expires = specialist.status.expires
     if state is State.RETIRED and expires is not None:

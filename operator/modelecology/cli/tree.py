@@ -94,16 +94,18 @@ def _add_specialist(branch: Tree, specialist: Specialist, now: datetime) -> None
     )
     node = branch.add(title)
     revisions = (("live", status.live), ("candidate", status.candidate), ("previous", status.previous))
-    for role, revision in revisions:
-        if revision is not None:
-            node.add(_revision(role, revision, now))
+    shown = [(role, revision) for role, revision in revisions if revision is not None]
+    names = {revision.served_name for _, revision in shown}
+    shown += [("pinned", pinned) for pinned in status.pinned if pinned.served_name not in names]
+    for role, revision in shown:
+        node.add(_revision(role, revision, now))
     if awaits_approval(specialist):
         node.add(
             _line("waits", f"for a person: kubectl ecology approve {specialist.metadata.name}", "yellow")
         )
     if status.progress is not None:
         node.add(_line("job", words.progress(status.progress)))
-    elif all(revision is None for _, revision in revisions):
+    elif not shown:
         node.add(Text(f"no revision yet: {doing(specialist)}", style="dim"))
 
 

@@ -156,7 +156,7 @@ class Standing:
     generalist: tuple[Member, ...] = ()  # one a task that is measured; no resident bytes
     members: tuple[Member, ...] = ()
     candidate: Member | None = None  # this revision, where it is evaluated and not live
-    shadow_bytes: int = 0  # resident bytes of what is in shadow, without this revision
+    shadow_bytes: int = 0  # resident bytes of what is held beside the members, without this revision
     requests: Mapping[str, int] | None = None  # by task over policy.idle_after, where all of it was counted
 
 
@@ -174,6 +174,7 @@ class Claim:
     steps: int  # 0 for an import
     cpus: float
     gpus: float
+    pinned: tuple[str, ...] = ()  # served names of what stays when it is replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +378,11 @@ class Situation:
     acceptance: Approval | None = None  # a person's word that this revision may be retired
     undoing: Approval | None = None  # a person's word that its retirement is taken back
     release: Approval | None = None  # a person's word that it may leave quarantine
+
+    @property
+    def leaves(self) -> str | None:
+        """What goes when this revision is live: the one that it replaces, unless that one is pinned."""
+        return None if self.replaces in self.claim.pinned else self.replaces
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
-from .facts import Check, RevisionRecord, Verdict
-from .lifecycle import CheckName, transition
-from .log import SpecialistRecord, expiry
+from .facts import RevisionRecord, Verdict
+from .lifecycle import transition
+from .log import SpecialistRecord
+from .pins import free_slot, replaced, within_window
 from .situations import Isolation, Rollback
-from .verdict import clip, clock
+from .verdict import clip
 
 
 def quarantine(asked: Isolation) -> Verdict:
@@ -32,12 +33,12 @@ def rollback(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
     if seen.wanted is not Target.LIVE or seen.record.in_state(State.LIVE):
         return None
     gone = max(_fallen(seen.record), key=lambda r: r.entered, default=None)
-    before = max(_replaced(seen.record), key=lambda r: r.entered, default=None)
+    before = max(replaced(seen.record), key=lambda r: r.entered, default=None)
     if gone is None or before is None or before.entered > gone.entered:
         return None
     if any(r.entered >= before.entered for r in _ended(seen.record)):
         return None
-    checks = (_undo(seen, before), _capacity(seen))
+    checks = (within_window(seen, before), free_slot(seen))
     if any(check.outcome is not Outcome.PASS for check in checks):
         return None
     message = f"{gone.served_name} is quarantined, so {before.served_name} serves again, which it replaced."
@@ -49,34 +50,7 @@ def _fallen(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
     return tuple(r for r in record.in_state(State.QUARANTINED) if r.previous is State.LIVE)
 
 
-def _replaced(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
-    retired = record.in_state(State.RETIRED)
-    return tuple(r for r in retired if r.previous is State.LIVE and r.retired_for == Reason.SUPERSEDED)
-
-
 def _ended(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
     """List what was live until evidence or the owner retired it."""
     retired = record.in_state(State.RETIRED)
     return tuple(r for r in retired if r.previous is State.LIVE and r.retired_for != Reason.SUPERSEDED)
-
-
-def _undo(seen: Rollback, before: RevisionRecord) -> Check:
-    end = expiry(before, seen.undo_window)
-    open_ = seen.now < end
-    return Check(
-        CheckName.UNDO,
-        Outcome.PASS if open_ else Outcome.FAIL,
-        observed=clock(seen.now),
-        limit=f"until {clock(end)}",
-        message=f"The undo window is {'open until' if open_ else 'closed since'} {clock(end)}.",
-    )
-
-
-def _capacity(seen: Rollback) -> Check:
-    return Check(
-        CheckName.CAPACITY,
-        Outcome.PASS if seen.taken < seen.slots else Outcome.FAIL,
-        observed=f"{seen.taken} taken",
-        limit=f"{seen.slots} slots",
-        message=f"{seen.taken} of {seen.slots} adapter slots are taken.",
-    )

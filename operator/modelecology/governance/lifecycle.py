@@ -217,7 +217,7 @@ def _table() -> tuple[Transition, ...]:
             Action.RESTORE,
             State.RETIRED,
             State.LIVE,
-            (Reason.RESTORED, Reason.ROLLED_BACK),
+            (Reason.RESTORED, Reason.ROLLED_BACK, Reason.PINNED),
             (CheckName.UNDO, CheckName.CAPACITY),
         ),
         Transition(Action.RESTORE, State.RETIRED, State.PENDING, (Reason.RESTORED,)),

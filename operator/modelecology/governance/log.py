@@ -257,14 +257,14 @@ def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecor
     after = _revision_after(old, entry, served_name(record.name, revision))
     revisions = {**record.revisions, revision: after}
     live, previous = record.live, record.previous
-    if entry.to is State.LIVE:
+    if entry.to is State.LIVE and entry.reason != Reason.PINNED:
         if live is not None and live != revision:
             previous = live
         elif previous == revision:
             previous = None
         live = revision
-    elif live == revision:
-        live, previous = None, revision
+    elif live == revision and entry.to is not State.LIVE:
+        live, previous = _next_live(revisions, previous, entry), revision
     if entry.to is State.DELETED and previous == revision:
         previous = None
     asked = entry.action is Action.RETRY and entry.to is State.PENDING
@@ -277,6 +277,18 @@ def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecor
         last=entry,
         retried_by=entry.actor if asked else record.retried_by,
     )
+
+
+def _next_live(revisions: Mapping[str, RevisionRecord], previous: str | None, entry: Entry) -> str | None:
+    """Name what serves from now on in place of what leaves: of those beside it that one which it replaced.
+
+    Nothing does where evidence or the owner has taken it out.
+    """
+    if entry.action is not Action.QUARANTINE and entry.reason != Reason.SUPERSEDED:
+        return None
+    left = [r for r in revisions.values() if r.state is State.LIVE]
+    found = max(left, key=lambda r: (r.revision == previous, r.entered, r.revision), default=None)
+    return found.revision if found is not None else None
 
 
 def apply(state: LogState, entry: Entry) -> LogState:

@@ -197,8 +197,8 @@ def _line(situation: Situation) -> tuple[Decimal, Decimal]:
     incumbent = _incumbent(situation)
     ours = candidate(situation, incumbent.quality)
     before = replace(today(situation), routed={incumbent.task: incumbent})
-    leaving = [situation.replaces] if situation.replaces is not None else []
-    if situation.policy.automatic_retirement:
+    leaving = [situation.leaves] if situation.leaves is not None else []
+    if situation.policy.automatic_retirement and incumbent.served_name not in situation.claim.pinned:
         leaving.append(incumbent.served_name)
     left = before.without(*leaving)
     after = replace(left, members=(*left.members, ours), routed={ours.task: ours})

@@ -73,9 +73,7 @@ def _verdict_of(made: Made) -> Verdict | Wait | None:
 
 
 def _due(made: Succession | Rollback) -> tuple[RevisionRecord, Verdict] | None:
-    if isinstance(made, Rollback):
-        return rollback(made)
-    return succession(made.record, made.current, made.now, made.undo_window, made.wanted)
+    return rollback(made) if isinstance(made, Rollback) else succession(made)
 
 
 def _of_another(recorded: Entry, made: Made) -> tuple[Difference, ...]:

@@ -162,8 +162,8 @@ def _wish(situation: Situation) -> str:
 def _restore(situation: Situation) -> Verdict | Wait:
     end = clock(situation.record.entered + situation.policy.undo_window)
     # What this specialist serves now leaves when this revision is back, so its place is free.
-    leaving = situation.replaces is not None
-    staying = tuple(m for m in situation.members if m.served_name != situation.replaces)
+    leaving = situation.leaves is not None
+    staying = tuple(m for m in situation.members if m.served_name != situation.leaves)
     capacity = check_capacity(replace(situation, residents=situation.residents - leaving, members=staying))
     undo = Check(
         CheckName.UNDO,

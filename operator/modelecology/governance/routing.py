@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from modelecology.api.vocabulary import MatchBy, State
 
 from .facts import RevisionRecord
-from .log import LogState
+from .log import LogState, SpecialistRecord
 
 MOST_ROUTES = 256
 MOST_PINNED = 16
@@ -87,7 +87,8 @@ class _Serving:
     specialist: str
     task: str
     score: float
-    current: bool  # its Specialist has no newer one
+    current: bool  # its Specialist has no newer one that is live
+    routed: bool  # the task's requests may go to it; else only those that name it
 
 
 def routes(
@@ -101,11 +102,12 @@ def routes(
 
     `percent` says how many of the users a canary answers in the step that it is in.
 
-    One task has one live revision, the best by its scorecard; others that are live are pinned.
+    One task has one live revision, the best by its scorecard. Others that are live are asked by name alone:
+    a pinned revision that a newer one has replaced stands in for it only while engines lack the newer one.
     """
     live = tuple(_live(log))
-    engines, proved = _chosen(proofs, frozenset(each.record.served_name for each in live))
-    serving = [each for each in live if each.record.served_name in proved]
+    engines = _chosen(proofs, frozenset(each.record.served_name for each in live if each.current))
+    serving = [each for each in live if _on_all(each.record, proofs, engines)]
     shadows = _on_trial(log, State.SHADOW, proofs, engines) if sample > 0 else {}
     canaries = _on_trial(log, State.CANARY, proofs, engines)
     wanted = sorted(contracts, key=lambda c: (c.specialist, c.uid))
@@ -113,13 +115,14 @@ def routes(
     found, named = [], set[str]()
     for task in tasks:
         own = sorted((s for s in serving if s.task == task), key=_rank, reverse=True)
-        route = TaskRoute(task)
-        if own:
+        best = next((s for s in own if s.routed), None)
+        pinned = tuple(sorted(s.record.served_name for s in [s for s in own if s is not best][:MOST_PINNED]))
+        route = TaskRoute(task, pinned=pinned)
+        if best is not None:
             # A name leads to one task only: that of the newest revision, where an older one serves another.
-            name = own[0].specialist if own[0].specialist not in named else None
-            pinned = tuple(sorted(s.record.served_name for s in own[1 : MOST_PINNED + 1]))
-            route = TaskRoute(task, name, own[0].record.served_name, pinned=pinned)
-            named |= {own[0].specialist}
+            name = best.specialist if best.specialist not in named else None
+            route = replace(route, specialist=name, live=best.record.served_name)
+            named |= {best.specialist}
         if task in shadows:
             route = replace(route, shadow=shadows[task].served_name, share=sample)
         if task in canaries:
@@ -141,18 +144,28 @@ def _live(log: LogState) -> Iterator[_Serving]:
         for record in specialist.in_state(State.LIVE):
             if record.scorecard is not None:
                 card, current = record.scorecard, record.revision == specialist.live
-                yield _Serving(record, specialist.name, card.task, card.score, current)
+                routed = current or _task_of(specialist, specialist.live) == card.task
+                yield _Serving(record, specialist.name, card.task, card.score, current, routed)
 
 
-def _chosen(proofs: Proofs, live: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Choose the engines that requests go to, and the live revisions that each of them has proved.
+def _task_of(specialist: SpecialistRecord, revision: str | None) -> str | None:
+    card = specialist.revisions[revision].scorecard if revision is not None else None
+    return card.task if card is not None else None
+
+
+def _chosen(proofs: Proofs, live: frozenset[str]) -> tuple[str, ...]:
+    """Choose the engines that requests go to, by the revisions that serve the tasks.
 
     They are all that hold what the fullest one holds: one that came back and has proved nothing yet, or
     refuses an adapter, gets no request, and keeps the others from none.
     """
     held = {engine: names & live for engine, names in proofs.items()}
     fullest = max(held.items(), key=lambda item: (len(item[1]), item[0]), default=("", frozenset[str]()))[1]
-    return tuple(sorted(e for e, names in held.items() if names >= fullest)), fullest
+    return tuple(sorted(e for e, names in held.items() if names >= fullest))
+
+
+def _on_all(record: RevisionRecord, proofs: Proofs, engines: tuple[str, ...]) -> bool:
+    return bool(engines) and all(record.served_name in proofs[engine] for engine in engines)
 
 
 def _on_trial(
@@ -160,7 +173,7 @@ def _on_trial(
 ) -> dict[str, RevisionRecord]:
     """Find for each task the revision that has been in shadow, or a canary, for longest, on every engine."""
     records = (r for s in log.specialists.values() for r in s.in_state(state))
-    proved = (r for r in records if engines and all(r.served_name in proofs[e] for e in engines))
+    proved = (r for r in records if _on_all(r, proofs, engines))
     found: dict[str, RevisionRecord] = {}
     for record in sorted(proved, key=lambda r: (r.entered, r.served_name)):
         if record.scorecard is not None:

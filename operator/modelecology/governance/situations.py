@@ -37,7 +37,10 @@ class Succession:
     current: str
     now: datetime
     undo_window: timedelta
-    wanted: Target
+    wanted: Target = Target.LIVE
+    pins: tuple[str, ...] = ()
+    taken: int = 0  # adapter slots, those of this Specialist included
+    slots: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from modelecology.api.vocabulary import Action, Outcome, State, Target
 from .facts import RevisionRecord, Verdict
 from .lifecycle import RESIDENT, UNDECIDED, transition
 from .log import LogState, SpecialistRecord, expiry
+from .pins import brought_back, gives_way
+from .situations import Succession
 
 
 class Place(StrEnum):
@@ -35,39 +37,31 @@ def deletion(record: SpecialistRecord) -> tuple[RevisionRecord, Verdict] | None:
     return None
 
 
-def succession(
-    record: SpecialistRecord,
-    current: str,
-    now: datetime,
-    undo_window: timedelta,
-    wanted: Target = Target.LIVE,
-) -> tuple[RevisionRecord, Verdict] | None:
+def succession(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
     """Find the next revision, other than the current one, that has to move, and where to.
 
     An older candidate gives way at once; an older live revision serves until the current one is live, or
-    until the owner wants the whole specialist retired; a retired one is deleted when its undo window is over.
+    until the owner wants the whole specialist retired, and stays beside it where it is pinned; a retired one
+    is deleted when its undo window is over, unless a pin brings it back before.
     """
-    live_now = record.revisions.get(current)
-    replaced = live_now is not None and live_now.state is State.LIVE
-    for revision in sorted(record.revisions.values(), key=lambda r: r.revision):
-        if revision.revision == current:
+    window = seen.undo_window
+    for revision in sorted(seen.record.revisions.values(), key=lambda r: r.revision):
+        if revision.revision == seen.current:
             continue
-        if revision.state is State.LIVE and wanted is Target.RETIRED:
+        if revision.state is State.LIVE and seen.wanted is Target.RETIRED:
             message = f"lifecycle.target is Retired. {revision.served_name} is unloaded and archived."
             return revision, _verdict(
                 revision, Action.RETIRE, State.RETIRED, Reason.RETIREMENT_REQUESTED, message
             )
-        if revision.state in UNDECIDED or (revision.state is State.LIVE and replaced):
-            message = f"{revision.served_name} gives way to revision {current}."
+        if revision.state in UNDECIDED or (revision.state is State.LIVE and gives_way(seen, revision)):
+            message = f"{revision.served_name} gives way to revision {seen.current}."
             return revision, _verdict(revision, Action.RETIRE, State.RETIRED, Reason.SUPERSEDED, message)
-        if revision.state is State.RETIRED and now >= expiry(revision, undo_window):
-            message = (
-                f"{revision.served_name} could be restored until {expiry(revision, undo_window):%F %T}Z."
-            )
+        if revision.state is State.RETIRED and seen.now >= expiry(revision, window):
+            message = f"{revision.served_name} could be restored until {expiry(revision, window):%F %T}Z."
             return revision, _verdict(
                 revision, Action.DELETE, State.DELETED, Reason.UNDO_WINDOW_CLOSED, message
             )
-    return None
+    return None if seen.wanted is Target.RETIRED else brought_back(seen)
 
 
 def next_expiry(record: SpecialistRecord, current: str, undo_window: timedelta) -> datetime | None:
@@ -103,6 +97,12 @@ def residents(log: LogState) -> tuple[RevisionRecord, ...]:
     """List the revisions that every engine must hold, by served name."""
     records = (r for s in log.specialists.values() for r in s.revisions.values() if r.state in RESIDENT)
     return tuple(sorted(records, key=lambda r: r.served_name))
+
+
+def placed(log: LogState) -> tuple[RevisionRecord, ...]:
+    """List the revisions that have a place on the engines: who passes its proof must not find it taken."""
+    records = (r for s in log.specialists.values() for r in s.revisions.values())
+    return tuple(r for r in records if r.state in RESIDENT or r.look is not None)
 
 
 def served_names(log: LogState, key: str | None = None) -> frozenset[str]:

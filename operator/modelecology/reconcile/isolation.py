@@ -15,9 +15,9 @@ from modelecology.api.population import Population
 from modelecology.api.specialist import Specialist
 from modelecology.governance.facts import Cost, RevisionRecord, Verdict
 from modelecology.governance.isolation import quarantine, rollback
-from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import LogBroken, LogState, Premises, SpecialistRecord
 from modelecology.governance.situations import Inputs, Made, Rollback, kept
+from modelecology.governance.succession import placed
 from modelecology.kube.errors import KubeError
 from modelecology.store import StoreError
 from modelecology.translation import policy
@@ -96,10 +96,7 @@ def _due(
     if asked is not None:
         return asked, asked.record, quarantine(asked)
     rules = policy(population)
-    records = (r for s in log.specialists.values() for r in s.revisions.values())
-    # One whose proof is under way has its place already.
-    taken = sum(r.state in RESIDENT or r.look is not None for r in records)
-    wanted = specialist.spec.lifecycle.target
+    wanted, taken = specialist.spec.lifecycle.target, len(placed(log))
     seen = Rollback(
         replace(known, last=None), runtime.now(), rules.undo_window, wanted, taken, rules.adapters
     )

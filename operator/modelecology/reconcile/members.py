@@ -29,6 +29,7 @@ from modelecology.governance.invariants import measured
 from modelecology.governance.lifecycle import CAUSES
 from modelecology.governance.live import live_quality
 from modelecology.governance.looks import SuiteLife
+from modelecology.governance.succession import placed
 from modelecology.store import StoreError
 
 from .frame import Asked, Frame
@@ -67,7 +68,7 @@ def standing(frame: Frame, reader: ResultsReader, own: RevisionRecord | None = N
         members=members,
         requests=_requests(frame, live),
         candidate=found.in_shadow(own) if own is not None and own.state in _RESIDENT else None,
-        shadow_bytes=sum(resident_bytes(frame, r.key) for r in _shadows(frame) if r.served_name != name),
+        shadow_bytes=sum(resident_bytes(frame, r.key) for r in _beside(frame, live) if r.served_name != name),
     )
 
 
@@ -83,10 +84,9 @@ def _requests(frame: Frame, live: tuple[Rival, ...]) -> dict[str, int] | None:
     return {task: traffic.requests.get(task, 0) for task in tasks}
 
 
-def _shadows(frame: Frame) -> Iterable[RevisionRecord]:
-    records = (r for s in frame.log.specialists.values() for r in s.revisions.values())
-    # One whose proof is under way has its place already.
-    return (r for r in records if r.state in _RESIDENT or r.look is not None)
+def _beside(frame: Frame, live: tuple[Rival, ...]) -> Iterable[RevisionRecord]:
+    members = {rival.record.served_name for rival in live}
+    return (r for r in placed(frame.log) if r.served_name not in members)
 
 
 class _Readings:

@@ -30,6 +30,7 @@ from modelecology.governance.lifecycle import RESIDENT
 from modelecology.governance.log import SpecialistRecord, pending
 from modelecology.governance.looks import SuiteLife
 from modelecology.governance.proposal import trial_cost
+from modelecology.governance.succession import placed
 from modelecology.governance.trial import Stage
 from modelecology.store import StoreError
 
@@ -351,10 +352,7 @@ class Observer:
         return self.log.revisions[live].served_name
 
     def _residents(self) -> int:
-        records = (r for s in self._frame.log.specialists.values() for r in s.revisions.values())
-        # One whose proof is under way has its place: who passes must not find it taken.
-        held = (r for r in records if r.state in RESIDENT or r.look is not None)
-        return sum(r.served_name != self._claim.served_name for r in held)
+        return sum(r.served_name != self._claim.served_name for r in placed(self._frame.log))
 
     def _charges(self) -> tuple[Charge, ...]:
         budget = self._frame.policy.budget

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelecology.api.vocabulary import State
-from modelecology.governance.facts import RevisionRecord
+from modelecology.governance.facts import RevisionRecord, Scorecard
+from modelecology.governance.log import SpecialistRecord
+from modelecology.governance.pins import beside
 from modelecology.store import StoreError
 
 from .frame import Asked, Frame
@@ -24,14 +26,23 @@ class Rival:
 
 
 def rivals(frame: Frame) -> tuple[Rival, ...]:
-    """List the live revisions of the population."""
+    """List the live revisions of the population that serve their tasks; pinned ones beside them do not."""
     found = []
     for specialist in frame.log.specialists.values():
         for record in specialist.in_state(State.LIVE):
-            if record.scorecard is not None:
-                card = record.scorecard
-                found.append(Rival(record, specialist.name, card.task, card.score))
+            if record.scorecard is not None and record.revision == specialist.live:
+                found.append(_rival(specialist, record, record.scorecard))
     return tuple(found)
+
+
+def pinned(frame: Frame) -> tuple[Rival, ...]:
+    """List the live revisions that answer by their own names alone."""
+    each = ((s, r) for s in frame.log.specialists.values() for r in beside(s))
+    return tuple(_rival(s, r, r.scorecard) for s, r in each if r.scorecard is not None)
+
+
+def _rival(specialist: SpecialistRecord, record: RevisionRecord, card: Scorecard) -> Rival:
+    return Rival(record, specialist.name, card.task, card.score)
 
 
 def resident_bytes(frame: Frame, key: str) -> int:
@@ -52,7 +63,7 @@ def results_due(frame: Frame, attempts: int = 0) -> tuple[Asked, ...]:
     baseline = frame.unfinished(frame.baseline())
     if baseline:
         return baseline
-    wanted = (asked for rival in rivals(frame) for asked in _of_rival(frame, rival))
+    wanted = (asked for rival in (*rivals(frame), *pinned(frame)) for asked in _of_rival(frame, rival))
     missing = [asked for asked in wanted if frame.unfinished((asked,))]
     return (missing[attempts % len(missing)],) if missing else ()
 
@@ -61,7 +72,8 @@ def asked_for_all(frame: Frame) -> tuple[Asked, ...]:
     """List the results that serve all judging and belong to no candidate: they are the population's cost."""
     told = {revision for _, revision in frame.log.book.held}
     # One that went live before the log told which results are paid has paid for those of its own suite.
-    ours = (r for r in rivals(frame) if r.record.revision in told or r.record.suite != frame.suite_digest)
+    live = (*rivals(frame), *pinned(frame))
+    ours = (r for r in live if r.record.revision in told or r.record.suite != frame.suite_digest)
     return (*frame.baseline(), *(asked for rival in ours for asked in _of_rival(frame, rival)))
 
 

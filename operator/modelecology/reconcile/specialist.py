@@ -16,7 +16,7 @@ from modelecology.governance.facts import Cost, JobFailure, Residency, RevisionR
 from modelecology.governance.lifecycle import RESIDENT, STOPPED, WORKING
 from modelecology.governance.log import LogBroken
 from modelecology.governance.residence import decide_live
-from modelecology.governance.situations import Judgement, Made, Request, Succession
+from modelecology.governance.situations import Judgement, Made, Request
 from modelecology.governance.succession import next_expiry, retry, succession
 from modelecology.jobs.port import JobStatus, RunnerError
 from modelecology.kube.cluster import SPECIALIST
@@ -38,6 +38,7 @@ from .queue import WorkKey
 from .record import entry_of, keep_inputs, record, subject_of
 from .runtime import PopulationMissing, Runtime, SuiteMissing
 from .status import PROGRESS_SECONDS, specialist_status, unmoved, write
+from .succession import succession_of, with_pins
 from .trials import Trial
 from .trouble import ENVIRONMENT
 
@@ -139,13 +140,11 @@ class _Trial:
 
     async def _tidy(self, frame: Frame, observer: Observer) -> bool:
         """Record what is due about other revisions, or a person's request; says whether something was."""
-        wanted = self._specialist.spec.lifecycle.target
-        now, window = self._runtime.now(), frame.policy.undo_window
-        due = succession(observer.log, observer.record.revision, now, window, wanted)
+        now = self._runtime.now()
+        seen = succession_of(frame, self._specialist, observer.log, observer.record.revision, now)
+        made: Made = seen
+        due = succession(seen)
         asked = retry_asked(self._specialist, observer.log)
-        made: Made = Succession(
-            replace(observer.log, last=None), observer.record.revision, now, window, wanted
-        )
         if due is None and asked and observer.record.state in STOPPED:
             due = (observer.record, retry(observer.record, asked))
             made = Request(observer.record, asked)
@@ -299,7 +298,8 @@ class _Trial:
     def _is_concerned(self, other: Specialist) -> bool:
         if other.spec.contract.task == self._specialist.spec.contract.task:
             return True
-        return any(c.reason in (Reason.CAPACITY_FULL, Reason.BUDGET_SPENT) for c in other.status.conditions)
+        short = (Reason.CAPACITY_FULL, Reason.BUDGET_SPENT, Reason.PIN_NOT_HELD)
+        return any(c.reason in short for c in other.status.conditions)
 
     def _waits_for_budget(self, other: Specialist) -> bool:
         return any(c.reason == Reason.BUDGET_SPENT for c in other.status.conditions)
@@ -342,6 +342,8 @@ class _Trial:
         after = specialist_status(
             self._specialist, frame, observer.log, observer.record, wait, progress=progress, now=now
         )
+        others = succession_of(frame, self._specialist, observer.log, observer.record.revision, now)
+        after = with_pins(self._specialist, after, others)
         await self._write(after, now)
         await self._let_go(frame, observer)
         self._runtime.queue.forgive(self._key)

@@ -125,4 +125,5 @@ def claim(specialist: Specialist, population: Population) -> Claim:
         steps=train.recipe.steps if train else 0,
         cpus=resources.cpus,
         gpus=float(resources.gpu),
+        pinned=tuple(served_name(specialist.metadata.name, each) for each in spec.lifecycle.pins),
     )
