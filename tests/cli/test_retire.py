@@ -167,3 +167,13 @@ def test_a_word_accepts_one_retirement_that_was_proposed_before_it(
     found = acceptance(with_word(proposed(), cluster, RETIRE_ANNOTATION), replace(RECORD, **record))
     assert found is not None
     assert found.used is used
+
+
+def test_undo_is_about_what_evidence_retired_though_a_pinned_one_was_let_go_since() -> None:
+    decisions = (
+        decision(7, "Retire", "Live", "Retired", "Unused", subject=about("a" * 12)),
+        decision(8, "Retire", "Live", "Retired", "Superseded", subject=about("b" * 12)),
+    )
+    cluster = FakeCluster(specialists=(retired("Unused"),), recorded=decisions)
+    undo(cluster, "dates", NOW)
+    assert cluster.annotations == {("dates", UNDO_ANNOTATION): f"{'a' * 12}/{WORD}"}

@@ -54,7 +54,8 @@ def later(**more: Any) -> RevisionRecord:
 
 
 def seen(*revisions: RevisionRecord, **more: Any) -> Rollback:
-    known = SpecialistRecord("dates", "u1", {r.revision: r for r in revisions})
+    live = next((r.revision for r in revisions if r.state is State.LIVE), None)
+    known = SpecialistRecord("dates", "u1", {r.revision: r for r in revisions}, live)
     return replace(Rollback(known, NOW, WINDOW, Target.LIVE, taken=1, slots=4), **more)
 
 

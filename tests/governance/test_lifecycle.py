@@ -67,6 +67,7 @@ def test_nothing_comes_to_live_but_from_shadow_or_from_where_it_was_live() -> No
         (Action.PROMOTE, State.CANARY),
         (Action.RESTORE, State.RETIRED),
         (Action.HOLD, State.LIVE),
+        (Action.RESTORE, State.LIVE),
     }
 
 

@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 from modelecology.governance.facts import Member, RevisionRecord
-from modelecology.governance.lifecycle import TRANSITIONS
+from modelecology.governance.isolation import rollback
 from modelecology.governance.log import LogState, SpecialistRecord
-from modelecology.governance.pins import beside, brought_back, missing
+from modelecology.governance.pins import beside, missing
 from modelecology.governance.portfolio import expected_gain
-from modelecology.governance.situations import Succession
+from modelecology.governance.situations import Pin, Rollback, Succession
 from modelecology.governance.succession import placed, succession
 
 from .scenes import HOUR, NOW, evaluating, record, situation
 from .test_log import FIRST, SECOND, TO_LIVE, through
 
+MIB = 2**20
 OLD, NEW, THIRD = "a" * 12, "b" * 12, "c" * 12
 WINDOW = 168 * HOUR
 
@@ -42,7 +43,7 @@ def replaced(at: datetime = NOW - HOUR, **more: Any) -> RevisionRecord:
 def seen(*revisions: RevisionRecord, live: str | None = NEW, **more: Any) -> Succession:
     """What is decided on while NEW is what the spec asks for, and OLD is pinned."""
     known = SpecialistRecord("dates", "u1", {r.revision: r for r in revisions}, live)
-    return replace(Succession(known, NEW, NOW, WINDOW, pins=(OLD,), taken=1, slots=4), **more)
+    return replace(Succession(known, NEW, NOW, WINDOW, pins=(Pin(OLD),), taken=1, slots=4), **more)
 
 
 def what(found: tuple[RevisionRecord, Any] | None) -> tuple[str, Action, Reason] | None:
@@ -57,12 +58,19 @@ COMES_BACK = (OLD, Action.RESTORE, Reason.PINNED)
 def test_a_pinned_revision_stays_beside_the_newer_one_and_an_unpinned_one_gives_way() -> None:
     assert succession(seen(*BOTH)) is None
     assert what(succession(seen(*BOTH, pins=()))) == GOES
-    assert what(succession(seen(*BOTH, pins=(THIRD,)))) == GOES
+    assert what(succession(seen(*BOTH, pins=(Pin(THIRD),)))) == GOES
 
 
-def test_what_serves_gives_way_to_the_one_that_is_asked_for_though_it_is_pinned() -> None:
-    # The spec went back to NEW while OLD served; a pin brings OLD back in the next step.
-    assert what(succession(seen(*BOTH, live=OLD))) == GOES
+@pytest.mark.parametrize("live", [OLD, None])
+def test_what_the_spec_asks_for_takes_over_where_it_is_live_already(live: str | None) -> None:
+    found = succession(seen(*BOTH, live=live, pins=()))
+    assert what(found) == (NEW, Action.RESTORE, Reason.RESTORED)
+    assert found is not None
+    assert found[1].transition.target is State.LIVE
+
+
+def test_under_target_shadow_nothing_takes_over() -> None:
+    assert succession(seen(*BOTH, live=OLD, wanted=Target.SHADOW, pins=(Pin(NEW),))) is None
 
 
 def test_what_stands_beside_goes_with_its_pin_though_nothing_else_is_live() -> None:
@@ -83,23 +91,28 @@ def test_a_pinned_revision_that_was_replaced_comes_back_with_its_checks() -> Non
     assert what(found) == COMES_BACK
     assert found[1].transition.target is State.LIVE
     assert [c.outcome for c in found[1].checks] == [Outcome.PASS, Outcome.PASS]
-    assert found[1].message.endswith("by name.")
+    assert found[1].message.endswith("by that name.")
 
 
 @pytest.mark.parametrize(
     "here",
     [
         seen(replaced(), BOTH[1], taken=4),
+        seen(replaced(), BOTH[1], pins=(Pin(OLD, 2 * MIB),), taken_bytes=3 * MIB, memory=4 * MIB),
         seen(replaced(), BOTH[1], pins=()),
-        seen(replaced(), revision(NEW, State.SHADOW), live=None),
         seen(replaced(retired_for=Reason.DOMINATED), BOTH[1]),
         seen(replaced(previous=State.SHADOW), BOTH[1]),
         seen(revision(OLD, State.QUARANTINED), BOTH[1]),
     ],
-    ids=["no slot", "no pin", "none serves", "evidence retired it", "it never served", "quarantined"],
+    ids=["no slot", "no memory", "no pin", "evidence retired it", "it never served", "quarantined"],
 )
 def test_nothing_comes_back_by_a_pin_where(here: Succession) -> None:
     assert succession(here) is None
+
+
+def test_what_its_owner_retired_comes_back_though_nothing_serves() -> None:
+    asked = replaced(retired_for=Reason.RETIREMENT_REQUESTED)
+    assert what(succession(seen(asked, revision(NEW, State.SHADOW), live=None))) == COMES_BACK
 
 
 def test_after_its_window_what_is_pinned_is_deleted_as_all_are() -> None:
@@ -112,73 +125,100 @@ def test_after_its_window_what_is_pinned_is_deleted_as_all_are() -> None:
     [
         (seen(*BOTH), ()),
         (seen(BOTH[1]), (f"{OLD}: dates has no such revision",)),
-        (seen(revision(OLD, State.TRAINING), BOTH[1]), (f"{OLD}: it is Training",)),
+        (
+            seen(revision(OLD, State.TRAINING, reason="GapProven"), BOTH[1]),
+            (f"{OLD}: it is Training, GapProven",),
+        ),
         (
             seen(replaced(), BOTH[1], taken=4),
             (f"{OLD}: it is Retired. 4 of 4 adapter slots are taken.",),
         ),
         (
+            seen(replaced(), BOTH[1], pins=(Pin(OLD, 2 * MIB),), taken_bytes=3 * MIB, memory=4 * MIB),
+            (f"{OLD}: it is Retired. With it the adapters take 5 of 4 MiB.",),
+        ),
+        (
             seen(replaced(NOW - WINDOW), BOTH[1]),
             (f"{OLD}: it is Retired. The undo window is closed since 2026-03-01 12:00:00 UTC.",),
         ),
-        (seen(replaced(retired_for=Reason.UNUSED), BOTH[1]), (f"{OLD}: it is Retired",)),
+        (
+            seen(replaced(retired_for=Reason.UNUSED, reason=Reason.UNUSED), BOTH[1]),
+            (f"{OLD}: it is Retired, Unused",),
+        ),
     ],
-    ids=["all", "unknown", "on its way", "no slot", "late", "by evidence"],
+    ids=["all", "unknown", "on its way", "no slot", "no memory", "late", "by evidence"],
 )
 def test_what_is_pinned_and_not_live_is_told_with_the_cause(here: Succession, said: tuple[str, ...]) -> None:
     assert missing(here) == said
 
 
-_STATES = st.sampled_from(sorted(State))
 _NAMES = (OLD, NEW, THIRD)
-
-
-@given(
-    states=st.tuples(_STATES, _STATES, _STATES),
-    served=st.sampled_from([None, *_NAMES]),
-    pins=st.sets(st.sampled_from(_NAMES)),
-    wanted=st.sampled_from(sorted(Target)),
-    taken=st.integers(0, 5),
+_EVENTS = st.one_of(
+    st.tuples(st.just("live"), st.sampled_from(_NAMES)),
+    st.tuples(st.just("spec"), st.sampled_from(_NAMES)),
+    st.tuples(st.just("pin"), st.sampled_from(_NAMES)),
+    st.tuples(st.just("unpin"), st.sampled_from(_NAMES)),
+    st.tuples(st.just("quarantine"), st.just("")),
+    st.tuples(st.just("evidence"), st.just("")),
+    st.tuples(st.sampled_from(sorted(Target)), st.just("")),
 )
-def test_steps_are_edges_of_the_table_they_end_and_then_only_pins_stand_beside(
-    states: tuple[State, State, State], served: str | None, pins: set[str], wanted: Target, taken: int
+
+
+def falls(state: LogState, action: Action, target: State, reason: str) -> LogState:
+    """What serves leaves, if anything does."""
+    live = dates(state).live
+    step = (action, State.LIVE, target)
+    return state if live is None else through(step, state=state, revision=live, reason=reason)
+
+
+@given(events=st.lists(_EVENTS, max_size=12), slots=st.integers(1, 4))
+def test_whatever_happens_looks_end_and_what_is_live_serves_or_is_pinned(
+    events: list[tuple[str, str]], slots: int
 ) -> None:
-    each = [
-        revision(n, s, previous=State.LIVE, retired_for=Reason.SUPERSEDED)
-        for n, s in zip(_NAMES, states, strict=True)
-    ]
-    lives = [r.revision for r in each if r.state is State.LIVE]
-    live = served if served in lives else next(iter(lives), None)
-    here = seen(*each, live=live, pins=tuple(sorted(pins)), wanted=wanted, taken=taken)
-    for _ in range(12):
-        due = succession(here)
-        if due is None:
-            break
-        moved, verdict = due
-        assert verdict.transition in TRANSITIONS
-        assert verdict.reason in verdict.transition.reasons
-        after = replace(
-            moved, state=verdict.transition.target, previous=moved.state, retired_for=verdict.reason
-        )
-        back = verdict.transition.action is Action.RESTORE
-        here = replace(
-            here,
-            record=replace(
-                here.record,
-                revisions={**here.record.revisions, moved.revision: after},
-                live=NEW if here.record.live == moved.revision else here.record.live,
-            ),
-            taken=here.taken + back,
-        )
-    assert succession(here) is None
-    assert {r.revision for r in beside(here.record)} <= pins | {NEW}
-    if wanted is not Target.RETIRED:
-        assert brought_back(here) is None
+    state, current, pins, wanted = through(*TO_LIVE, revision=OLD), OLD, set[str](), Target.LIVE
+    for event, name in events:
+        if event == "live" and name not in dates(state).revisions:
+            state, current = through(*TO_LIVE, state=state, revision=name), name
+        elif event == "spec" and name in dates(state).revisions:
+            current = name
+        elif event == "pin":
+            pins.add(name)
+        elif event == "unpin":
+            pins.discard(name)
+        elif event == "quarantine":
+            state = falls(state, Action.QUARANTINE, State.QUARANTINED, "QuarantineRequested")
+        elif event == "evidence":
+            state = falls(state, Action.RETIRE, State.RETIRED, "Unused")
+        elif event in set(Target):
+            wanted = Target(event)
+        for _ in range(12):
+            known, taken = replace(dates(state), last=None), len(placed(state))
+            pinned = tuple(Pin(pin) for pin in sorted(pins))
+            due = rollback(Rollback(known, NOW, WINDOW, wanted, taken, slots)) or succession(
+                Succession(known, current, NOW, WINDOW, wanted, pinned, taken, slots)
+            )
+            if due is None:
+                break
+            assert due[1].reason in due[1].transition.reasons
+            edge = due[1].transition
+            step = (edge.action, edge.source, edge.target)
+            state = through(step, state=state, revision=due[0].revision, reason=str(due[1].reason))
+        assert due is None
+        known = dates(state)
+        live = known.revisions.get(current)
+        if wanted is Target.LIVE and live is not None and live.state is State.LIVE:
+            assert known.live == current
+        assert {r.revision for r in beside(known)} <= pins | {current}
+        assert known.live is None or known.revisions[known.live].state is State.LIVE
 
 
 def replacing() -> LogState:
     """A log in which SECOND has replaced FIRST, which stands beside it."""
     return through(*TO_LIVE, state=through(*TO_LIVE, revision=FIRST), revision=SECOND)
+
+
+GIVES_WAY = ((Action.RETIRE, State.LIVE, State.RETIRED),)
+FALLS = ((Action.QUARANTINE, State.LIVE, State.QUARANTINED),)
 
 
 def dates(state: LogState) -> SpecialistRecord:
@@ -199,22 +239,48 @@ def test_what_comes_back_by_a_pin_does_not_serve_its_task() -> None:
     ("action", "target", "reason", "serves"),
     [
         (Action.QUARANTINE, State.QUARANTINED, "FingerprintMismatch", FIRST),
-        (Action.RETIRE, State.RETIRED, "Superseded", FIRST),
         (Action.RETIRE, State.RETIRED, "Dominated", None),
         (Action.RETIRE, State.RETIRED, "RetirementRequested", None),
     ],
 )
-def test_who_stands_beside_takes_over_from_what_falls_and_not_from_what_evidence_retires(
+def test_who_was_replaced_takes_over_from_what_falls_and_not_from_what_evidence_retires(
     action: Action, target: State, reason: str, serves: str | None
 ) -> None:
     after = through((action, State.LIVE, target), state=replacing(), revision=SECOND, reason=reason)
-    assert (dates(after).live, dates(after).previous) == (serves, SECOND)
+    assert dates(after).live is None
+    assert rolled_back(after) == serves
 
 
-def test_of_several_that_stand_beside_the_one_that_was_replaced_takes_over() -> None:
-    third = through(*TO_LIVE, state=replacing(), revision=THIRD)
-    after = through((Action.QUARANTINE, State.LIVE, State.QUARANTINED), state=third, revision=THIRD)
-    assert dates(after).live == SECOND
+def rolled_back(state: LogState) -> str | None:
+    """Name what serves in place of what fell, and see that the fold says so too."""
+    due = rollback(Rollback(replace(dates(state), last=None), NOW, WINDOW, Target.LIVE, 1, 4))
+    if due is None:
+        return None
+    step = (due[1].transition.action, due[1].transition.source, due[1].transition.target)
+    after = through(step, state=state, revision=due[0].revision, reason=str(due[1].reason))
+    assert dates(after).live == due[0].revision
+    return due[0].revision
+
+
+def fallen(pinned: tuple[str, ...]) -> LogState:
+    """A log in which THIRD, which replaced SECOND, which replaced FIRST, is quarantined."""
+    state = through(*TO_LIVE, revision=FIRST)
+    for old, new in ((FIRST, SECOND), (SECOND, THIRD)):
+        state = through(*TO_LIVE, state=state, revision=new)
+        if old not in pinned:
+            state = through(*GIVES_WAY, state=state, revision=old, reason="Superseded")
+    return through(*FALLS, state=state, revision=THIRD)
+
+
+@pytest.mark.parametrize("pinned", [(), (FIRST,), (SECOND,), (FIRST, SECOND)])
+def test_who_was_replaced_last_takes_over_from_what_falls_whatever_is_pinned(pinned: tuple[str, ...]) -> None:
+    assert rolled_back(fallen(pinned)) == SECOND
+
+
+def test_what_evidence_ended_hands_nothing_to_a_pin_through_its_successor() -> None:
+    ended = through(*GIVES_WAY, state=replacing(), revision=SECOND, reason="Unused")
+    after = through(*FALLS, state=through(*TO_LIVE, state=ended, revision=THIRD), revision=THIRD)
+    assert rolled_back(after) is None
 
 
 def test_what_is_pinned_keeps_its_upkeep_in_the_gain_of_what_replaces_it() -> None:

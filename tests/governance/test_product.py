@@ -117,11 +117,13 @@ FARED: tuple[Served | None, ...] = (
 )  # users of what is live
 LIMITED = replace(POLICY, quarantine=LiveLimits(errors=0.05))
 # Edges that no situation of a revision makes due: a person asks for another try, a newer revision takes the
-# place, or the Specialist object is deleted. Another module records them.
+# place, a pinned one takes over, or the Specialist object is deleted. Another module records them.
 ELSEWHERE = frozenset(
     (t.action, t.source, t.target)
     for t in TRANSITIONS
-    if Reason.RETRY_REQUESTED in t.reasons or (t.action is Action.DELETE and t.source is not State.RETIRED)
+    if Reason.RETRY_REQUESTED in t.reasons
+    or (t.action is Action.DELETE and t.source is not State.RETIRED)
+    or (t.action is Action.RESTORE and t.source is State.LIVE)
 )
 ELSEWHERE_REASONS = frozenset(
     {

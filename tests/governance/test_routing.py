@@ -303,13 +303,13 @@ def test_whatever_contracts_say_their_rules_lead_to_a_task_of_the_table_in_order
     assert turned.rules == found.rules
 
 
-def test_a_pinned_revision_is_asked_by_name_alone_and_chooses_no_engine() -> None:
+def test_a_pinned_revision_is_asked_by_name_alone_of_engines_that_have_both() -> None:
     newer = revision("dates/b", State.LIVE, score=0.7, age=0)
     log = log_of(dates=(LIVE, newer))
     both = routes(log, (), {ONE: proved(A, B), TWO: proved(A, B)}, 0.0)
     assert both.routes == (TaskRoute("dates", "dates", B, pinned=(A,)),)
     half = routes(log, (), {ONE: proved(A, B), TWO: proved(B)}, 0.0)
-    assert (half.engines, half.routes) == ((ONE, TWO), (TaskRoute("dates", "dates", B),))
+    assert (half.engines, half.routes) == ((ONE,), both.routes)
 
 
 def test_a_pinned_revision_stands_in_while_no_engine_has_the_newer_one() -> None:

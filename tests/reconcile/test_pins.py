@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from modelecology.api.vocabulary import QUARANTINE_ANNOTATION
+from modelecology.api.vocabulary import QUARANTINE_ANNOTATION, RETIRE_ANNOTATION
 from modelecology.governance.replay import replay
 from modelecology.governance.situations import inputs_of
-from modelecology.kube.cluster import POPULATION, SPECIALIST
+from modelecology.kube.cluster import POPULATION, SPECIALIST, SUITE
 
 from .gateway import desk, table
 from .stage import NAMESPACE, Stage
@@ -115,7 +115,9 @@ async def test_a_pinned_revision_takes_over_at_once_from_one_that_is_quarantined
     old, new = await replaced(stage)
     await annotate(stage, QUARANTINE_ANNOTATION, f"{new['revision']}/{ADA}", "plain")
     await stage.settle(SECONDS)
-    assert "Restore RolledBack" not in await stage.actions("plain")
+    assert (await stage.actions("plain"))[-2:] == ["Quarantine QuarantineRequested", "Restore RolledBack"]
+    last = (await entries(stage))[-1]
+    assert (last.from_state, last.to) == ("Live", "Live")
     (route,) = table(stage).routes
     assert (route.live, route.pinned) == (old["servedName"], ())
     assert stage.status("plain")["live"]["revision"] == old["revision"]
@@ -162,7 +164,61 @@ async def test_going_back_to_a_pinned_revision_makes_it_serve_and_pins_can_keep_
     first["spec"]["lifecycle"] = {"target": "Live", "pinned": [new["revision"]]}
     await stage.apply(first)
     await stage.settle(SECONDS)
-    assert (await stage.actions("plain"))[-2:] == ["Retire Superseded", "Restore Pinned"]
+    assert (await stage.actions("plain"))[-1] == "Restore Restored"
     (route,) = table(stage).routes
     assert (route.live, route.pinned) == (old["servedName"], (new["servedName"],))
+    assert stage.status("plain")["live"]["revision"] == old["revision"]
+
+
+async def test_what_is_retired_and_wanted_again_brings_its_pins_along(stage: Stage) -> None:
+    old, new = await replaced(stage)
+    await stage.want("plain", "Retired")
+    assert stage.adapters() == []
+    assert not stage.condition("plain", of="Pinned")
+    await stage.want("plain", "Live")
+    await stage.settle(SECONDS)
+    assert stage.adapters() == sorted([old["servedName"], new["servedName"]])
+    assert stage.status("plain")["live"]["revision"] == new["revision"]
+    assert pinned(stage) == ("True", "Pinned")
+
+
+async def test_without_its_suite_a_status_still_says_what_is_pinned(stage: Stage) -> None:
+    old, _ = await replaced(stage)
+    stage.cluster.delete(SUITE, NAMESPACE, "desk")
+    await stage.settle(SECONDS)
+    assert stage.condition("plain")["reason"] == "SuiteNotFound"
+    assert [r["revision"] for r in stage.status("plain")["pinned"]] == [old["revision"]]
+
+
+async def test_a_pin_that_memory_has_no_room_for_is_not_brought_back(stage: Stage) -> None:
+    old, new = await replaced(stage, pinned=False)
+    patch = {"spec": {"serving": {"capacity": {"memory": "1Ki"}}}}
+    await stage.cluster.patch(POPULATION, NAMESPACE, "desk", patch)
+    await pin(stage, old["revision"])
+    assert stage.adapters() == [new["servedName"]]
+    assert "With it the adapters take" in stage.condition("plain", of="Pinned")["message"]
+
+
+async def test_a_pinned_revision_serves_again_when_the_spec_goes_back_after_evidence_retired_the_newer_one(
+    stage: Stage,
+) -> None:
+    old, new = await replaced(stage)
+    acceptance = f"{new['revision']}/ada@example.org@{stage.runtime.now():%Y-%m-%dT%H:%M:%SZ}"
+    suite = stage.manifests.suite()
+    suite["metadata"]["name"] = "quiet"
+    suite["spec"]["tasks"] = [
+        t | {"traffic": 0.0} if t["name"] == "dates" else t for t in suite["spec"]["tasks"]
+    ]
+    await stage.apply(suite)
+    await stage.cluster.patch(POPULATION, NAMESPACE, "desk", {"spec": {"suiteRef": {"name": "quiet"}}})
+    await stage.settle(300.0)
+    assert stage.condition("plain", of="RetirementProposed")["reason"] == "Unused"
+    await annotate(stage, RETIRE_ANNOTATION, acceptance, "plain")
+    await stage.settle(SECONDS)
+    assert (await stage.actions("plain"))[-1] == "Retire Unused"
+    assert (table(stage).routes[0].live, table(stage).routes[0].pinned) == (None, (old["servedName"],))
+    await stage.apply(stage.manifests.specialist("plain", "dates", 0.45))
+    await stage.settle(SECONDS)
+    assert "Restore Restored" in await stage.actions("plain")
+    assert table(stage).routes[0].live == old["servedName"]
     assert stage.status("plain")["live"]["revision"] == old["revision"]

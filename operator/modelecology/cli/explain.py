@@ -11,7 +11,7 @@ from rich.text import Text
 
 from modelecology.api.decision import Check, Decision, DecisionSpec
 from modelecology.api.meta import ConditionStatus, ConditionType
-from modelecology.api.reasons import remedy_of
+from modelecology.api.reasons import Reason, remedy_of
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import Action, Outcome, State
 
@@ -59,7 +59,8 @@ def choose(decisions: tuple[Decision, ...], name: str, sequence: int | None) -> 
                 return decision
         known = ", ".join(str(d.spec.sequence) for d in decisions[-HISTORY:]) or "none"
         raise CliError(f"No decision {sequence} is about {name}.", f"Its newest decisions are: {known}.")
-    judged = [d for d in decisions if d.spec.checks]
+    # That a pin brings another revision back is no verdict on the one that people ask about.
+    judged = [d for d in decisions if d.spec.checks and d.spec.reason != Reason.PINNED]
     return judged[-1] if judged else decisions[-1] if decisions else None
 
 

@@ -60,7 +60,7 @@ def release(cluster: Cluster, name: str, now: datetime) -> str:
 def _named(specialist: Specialist, revision: str) -> RevisionStatus | None:
     """Find a revision that engines may hold, by its digest or its served name."""
     status = specialist.status
-    each = (r for r in (status.live, status.candidate, *status.pinned) if r is not None)
+    each = (r for r in (status.live, status.candidate, status.previous, *status.pinned) if r is not None)
     return next((r for r in each if revision in (r.revision, r.served_name) and r.state in RESIDENT), None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from modelecology.api.reasons import Reason
 from modelecology.api.specialist import Specialist
 from modelecology.api.vocabulary import RETIRE_ANNOTATION, UNDO_ANNOTATION, Action, State, Target
 from modelecology.governance.lifecycle import CAUSES
@@ -75,9 +76,11 @@ def undo(cluster: Cluster, name: str, now: datetime) -> str:
 def _retirement(cluster: Cluster, specialist: Specialist) -> tuple[str, str]:
     """Give revision and reason of the last retirement: the revision that the spec asks for goes last.
 
-    Where its Decision was pruned, they are those of the status.
+    What gave way to it, or was unpinned, does not count. Where its Decision was pruned, they are those of the
+    status.
     """
-    found = [d.spec for d in cluster.decisions(specialist) if d.spec.action is Action.RETIRE]
+    each = (d.spec for d in cluster.decisions(specialist) if d.spec.action is Action.RETIRE)
+    found = [spec for spec in each if spec.reason != Reason.SUPERSEDED]
     if found:
         return found[-1].subject.revision, found[-1].reason
     shown = specialist.status.previous or specialist.status.candidate

@@ -8,7 +8,7 @@ from __future__ import annotations
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
-from .facts import RevisionRecord, Verdict
+from .facts import Check, RevisionRecord, Verdict
 from .lifecycle import transition
 from .log import SpecialistRecord
 from .pins import free_slot, replaced, within_window
@@ -27,12 +27,16 @@ def quarantine(asked: Isolation) -> Verdict:
 def rollback(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
     """Find the revision that serves again in place of a quarantined one; None where the fallback does.
 
-    It is the one that the quarantined revision replaced, while it can be restored and finds a slot. What
+    It is the one that the quarantined revision replaced: at once where a pin has kept it live, else while it
+    can be restored and finds a slot. What
     evidence or the owner has retired stays retired, and nothing that served before it serves in its place.
     """
-    if seen.wanted is not Target.LIVE or seen.record.in_state(State.LIVE):
+    if seen.wanted is not Target.LIVE or seen.record.live is not None:
         return None
     gone = max(_fallen(seen.record), key=lambda r: r.entered, default=None)
+    last = seen.record.revisions.get(seen.record.previous or "")
+    if gone is not None and last is not None and last.state is State.LIVE:
+        return last, _again(gone, last)
     before = max(replaced(seen.record), key=lambda r: r.entered, default=None)
     if gone is None or before is None or before.entered > gone.entered:
         return None
@@ -41,9 +45,13 @@ def rollback(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
     checks = (within_window(seen, before), free_slot(seen))
     if any(check.outcome is not Outcome.PASS for check in checks):
         return None
+    return before, _again(gone, before, checks)
+
+
+def _again(gone: RevisionRecord, before: RevisionRecord, checks: tuple[Check, ...] = ()) -> Verdict:
     message = f"{gone.served_name} is quarantined, so {before.served_name} serves again, which it replaced."
-    edge = transition(Action.RESTORE, State.RETIRED, State.LIVE)
-    return before, Verdict(edge, Outcome.PASS, Reason.ROLLED_BACK, message, checks)
+    edge = transition(Action.RESTORE, before.state, State.LIVE)
+    return Verdict(edge, Outcome.PASS, Reason.ROLLED_BACK, message, checks)
 
 
 def _fallen(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:

@@ -220,6 +220,8 @@ def _table() -> tuple[Transition, ...]:
             (Reason.RESTORED, Reason.ROLLED_BACK, Reason.PINNED),
             (CheckName.UNDO, CheckName.CAPACITY),
         ),
+        # A pinned revision takes its task over again: the spec asks for it, or what replaced it has fallen.
+        Transition(Action.RESTORE, State.LIVE, State.LIVE, (Reason.RESTORED, Reason.ROLLED_BACK)),
         Transition(Action.RESTORE, State.RETIRED, State.PENDING, (Reason.RESTORED,)),
         Transition(Action.RESTORE, State.DELETED, State.PENDING, (Reason.RESTORED,)),
         # The cause of a retirement is recorded when it is first seen, and when it is gone.

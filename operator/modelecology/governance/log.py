@@ -263,8 +263,8 @@ def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecor
         elif previous == revision:
             previous = None
         live = revision
-    elif live == revision and entry.to is not State.LIVE:
-        live, previous = _next_live(revisions, previous, entry), revision
+    elif live == revision:
+        live, previous = None, _previous_after(revisions, previous, entry)
     if entry.to is State.DELETED and previous == revision:
         previous = None
     asked = entry.action is Action.RETRY and entry.to is State.PENDING
@@ -279,16 +279,13 @@ def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecor
     )
 
 
-def _next_live(revisions: Mapping[str, RevisionRecord], previous: str | None, entry: Entry) -> str | None:
-    """Name what serves from now on in place of what leaves: of those beside it that one which it replaced.
-
-    Nothing does where evidence or the owner has taken it out.
-    """
-    if entry.action is not Action.QUARANTINE and entry.reason != Reason.SUPERSEDED:
-        return None
-    left = [r for r in revisions.values() if r.state is State.LIVE]
-    found = max(left, key=lambda r: (r.revision == previous, r.entered, r.revision), default=None)
-    return found.revision if found is not None else None
+def _previous_after(revisions: Mapping[str, RevisionRecord], previous: str | None, entry: Entry) -> str:
+    """Name what served last, now that what serves has left; after a quarantine, what can take over."""
+    before = revisions.get(previous) if previous is not None else None
+    beside = before is not None and before.state is State.LIVE
+    if before is not None and beside and entry.action is Action.QUARANTINE:
+        return before.revision
+    return entry.subject.revision
 
 
 def apply(state: LogState, entry: Entry) -> LogState:

@@ -1,49 +1,57 @@
 """Pinned revisions: what a newer one has replaced and users may ask for by name all the same.
 
-Such a revision is live, and no route of its task leads to it: it is beside the one that serves. It takes its
-place on the engines at its owner's wish, so it is not tested for what it is worth, and it makes nobody else
-superfluous. What engines prove of it and what users get of it take it out as they would any other.
+Such a revision is live beside the one that serves its task. It has its place on the engines at its owner's
+wish, so it is not tested for what it is worth, and it makes nobody else superfluous. When engines answer with
+other weights, or a person says so, it goes as any other does.
 """
 
 from __future__ import annotations
 
 from modelecology.api.reasons import Reason
-from modelecology.api.vocabulary import Action, Outcome, State
+from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .facts import Check, RevisionRecord, Verdict
 from .lifecycle import CheckName, transition
 from .log import SpecialistRecord, expiry
-from .situations import Rollback, Succession
+from .situations import Pin, Rollback, Succession
 from .verdict import clock
+
+_OWNERS = (Reason.SUPERSEDED, Reason.RETIREMENT_REQUESTED)
+"""Retirements that the owner's own spec has caused, so the owner may take them back."""
+
+_MIB = 2**20
 
 
 def beside(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
-    """List the live revisions of a Specialist that no route of a task leads to."""
+    """List the live revisions of a Specialist that are not the one that serves."""
     return tuple(r for r in record.in_state(State.LIVE) if r.revision != record.live)
 
 
-def gives_way(seen: Succession, revision: RevisionRecord) -> bool:
-    """Say whether a live revision, other than the current one, has to go.
+def is_pinned(seen: Succession, revision: RevisionRecord) -> bool:
+    """Say whether the owner pins a revision."""
+    return any(pin.revision == revision.revision for pin in seen.pins)
 
-    Beside the one that serves only what is pinned stays. The one that serves goes once the current one is
-    live, pinned or not: so the current one takes its task over, and a pin brings it back.
-    """
-    if revision.revision != seen.record.live:
-        return revision.revision not in seen.pins
+
+def takes_over(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
+    """Let the revision that the spec asks for serve, where it stands beside another one, or alone."""
     current = seen.record.revisions.get(seen.current)
-    return current is not None and current.state is State.LIVE
+    if current is None or current not in beside(seen.record) or seen.wanted is not Target.LIVE:
+        return None
+    message = f"The spec asks for {current.served_name}, which is live already: its task's requests go to it."
+    edge = transition(Action.RESTORE, State.LIVE, State.LIVE)
+    return current, Verdict(edge, Outcome.PASS, Reason.RESTORED, message)
 
 
 def brought_back(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
-    """Find a pinned revision that was replaced, and that can be live again beside the one that serves."""
-    if seen.record.live is None:
-        return None
-    for revision in replaced(seen.record):
-        if revision.revision not in seen.pins or revision.revision == seen.current:
+    """Find a pinned revision that was live until its owner's spec took it out, and can be so again."""
+    for pin in seen.pins:
+        revision = seen.record.revisions.get(pin.revision)
+        if revision is None or pin.revision == seen.current or not _can_return(revision):
             continue
-        checks = (within_window(seen, revision), free_slot(seen))
+        checks = _checks(seen, pin, revision)
         if all(check.outcome is Outcome.PASS for check in checks):
-            message = f"lifecycle.pinned names it: {revision.served_name} answers who asks for it by name."
+            name = revision.served_name
+            message = f"lifecycle.pinned names it: {name} answers who asks for it by that name."
             edge = transition(Action.RESTORE, State.RETIRED, State.LIVE)
             return revision, Verdict(edge, Outcome.PASS, Reason.PINNED, message, checks)
     return None
@@ -54,17 +62,40 @@ def missing(seen: Succession) -> tuple[str, ...]:
     return tuple(found for pin in seen.pins if (found := _why(seen, pin)))
 
 
-def _why(seen: Succession, pin: str) -> str:
-    known = seen.record.revisions.get(pin)
+def _why(seen: Succession, pin: Pin) -> str:
+    known = seen.record.revisions.get(pin.revision)
     if known is None:
-        return f"{pin}: {seen.record.name} has no such revision"
+        return f"{pin.revision}: {seen.record.name} has no such revision"
     if known.state is State.LIVE:
         return ""
-    if known not in replaced(seen.record):
-        return f"{pin}: it is {known.state}"
-    checks = (within_window(seen, known), free_slot(seen))
+    if not _can_return(known):
+        return f"{pin.revision}: it is {known.state}, {known.reason}"
+    checks = _checks(seen, pin, known)
     refused = next((check.message for check in checks if check.outcome is not Outcome.PASS), "")
-    return f"{pin}: it is Retired. {refused}".rstrip()
+    return f"{pin.revision}: it is {known.state}. {refused}".rstrip()
+
+
+def _can_return(record: RevisionRecord) -> bool:
+    retired = record.state is State.RETIRED and record.previous is State.LIVE
+    return retired and record.retired_for in _OWNERS
+
+
+def _checks(seen: Succession, pin: Pin, revision: RevisionRecord) -> tuple[Check, ...]:
+    return within_window(seen, revision), _place(seen, pin)
+
+
+def _place(seen: Succession, pin: Pin) -> Check:
+    """Check that there is a slot, and memory where that is limited."""
+    found, needed = free_slot(seen), seen.taken_bytes + pin.resident_bytes
+    if seen.memory is None or needed <= seen.memory or found.outcome is not Outcome.PASS:
+        return found
+    return Check(
+        CheckName.CAPACITY,
+        Outcome.FAIL,
+        observed=f"{needed / _MIB:.0f} MiB needed",
+        limit=f"{seen.memory / _MIB:.0f} MiB",
+        message=f"With it the adapters take {needed / _MIB:.0f} of {seen.memory / _MIB:.0f} MiB.",
+    )
 
 
 def replaced(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:

@@ -106,8 +106,8 @@ def routes(
     a pinned revision that a newer one has replaced stands in for it only while engines lack the newer one.
     """
     live = tuple(_live(log))
-    engines = _chosen(proofs, frozenset(each.record.served_name for each in live if each.current))
-    serving = [each for each in live if _on_all(each.record, proofs, engines)]
+    engines, proved = _chosen(proofs, frozenset(each.record.served_name for each in live))
+    serving = [each for each in live if each.record.served_name in proved]
     shadows = _on_trial(log, State.SHADOW, proofs, engines) if sample > 0 else {}
     canaries = _on_trial(log, State.CANARY, proofs, engines)
     wanted = sorted(contracts, key=lambda c: (c.specialist, c.uid))
@@ -153,19 +153,15 @@ def _task_of(specialist: SpecialistRecord, revision: str | None) -> str | None:
     return card.task if card is not None else None
 
 
-def _chosen(proofs: Proofs, live: frozenset[str]) -> tuple[str, ...]:
-    """Choose the engines that requests go to, by the revisions that serve the tasks.
+def _chosen(proofs: Proofs, live: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Choose the engines that requests go to, and the live revisions that each of them has proved.
 
     They are all that hold what the fullest one holds: one that came back and has proved nothing yet, or
     refuses an adapter, gets no request, and keeps the others from none.
     """
     held = {engine: names & live for engine, names in proofs.items()}
     fullest = max(held.items(), key=lambda item: (len(item[1]), item[0]), default=("", frozenset[str]()))[1]
-    return tuple(sorted(e for e, names in held.items() if names >= fullest))
-
-
-def _on_all(record: RevisionRecord, proofs: Proofs, engines: tuple[str, ...]) -> bool:
-    return bool(engines) and all(record.served_name in proofs[engine] for engine in engines)
+    return tuple(sorted(e for e, names in held.items() if names >= fullest)), fullest
 
 
 def _on_trial(
@@ -173,7 +169,7 @@ def _on_trial(
 ) -> dict[str, RevisionRecord]:
     """Find for each task the revision that has been in shadow, or a canary, for longest, on every engine."""
     records = (r for s in log.specialists.values() for r in s.in_state(state))
-    proved = (r for r in records if _on_all(r, proofs, engines))
+    proved = (r for r in records if engines and all(r.served_name in proofs[e] for e in engines))
     found: dict[str, RevisionRecord] = {}
     for record in sorted(proved, key=lambda r: (r.entered, r.served_name)):
         if record.scorecard is not None:

@@ -30,6 +30,14 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """A revision that its owner pins; 0 bytes is a size that nobody knows."""
+
+    revision: str
+    resident_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Succession:
     """A verdict by `succession` on a revision that is not the current one."""
 
@@ -38,9 +46,11 @@ class Succession:
     now: datetime
     undo_window: timedelta
     wanted: Target = Target.LIVE
-    pins: tuple[str, ...] = ()
+    pins: tuple[Pin, ...] = ()
     taken: int = 0  # adapter slots, those of this Specialist included
     slots: int = 0
+    taken_bytes: int = 0  # of all that has a place on the engines
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from modelecology.api.vocabulary import Action, Outcome, State, Target
 from .facts import RevisionRecord, Verdict
 from .lifecycle import RESIDENT, UNDECIDED, transition
 from .log import LogState, SpecialistRecord, expiry
-from .pins import brought_back, gives_way
+from .pins import beside, brought_back, is_pinned, takes_over
 from .situations import Succession
 
 
@@ -38,13 +38,16 @@ def deletion(record: SpecialistRecord) -> tuple[RevisionRecord, Verdict] | None:
 
 
 def succession(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
-    """Find the next revision, other than the current one, that has to move, and where to.
+    """Find what is due about revisions that no trial is about, and where they have to move.
 
-    An older candidate gives way at once; an older live revision serves until the current one is live, or
-    until the owner wants the whole specialist retired, and stays beside it where it is pinned; a retired one
-    is deleted when its undo window is over, unless a pin brings it back before.
+    The current one takes over from another, if it is live already. An older candidate gives way at once. An
+    older live revision serves until the current one does, or until the owner wants the whole specialist
+    retired; then it stays only where it is pinned. A retired one is deleted when its undo window is over,
+    unless a pin brings it back before.
     """
-    window = seen.undo_window
+    again = takes_over(seen)
+    if again is not None:
+        return again
     for revision in sorted(seen.record.revisions.values(), key=lambda r: r.revision):
         if revision.revision == seen.current:
             continue
@@ -53,11 +56,14 @@ def succession(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
             return revision, _verdict(
                 revision, Action.RETIRE, State.RETIRED, Reason.RETIREMENT_REQUESTED, message
             )
-        if revision.state in UNDECIDED or (revision.state is State.LIVE and gives_way(seen, revision)):
-            message = f"{revision.served_name} gives way to revision {seen.current}."
+        unpinned = revision in beside(seen.record) and not is_pinned(seen, revision)
+        if revision.state in UNDECIDED or unpinned:
+            heir = seen.record.live if unpinned and seen.record.live is not None else seen.current
+            message = f"{revision.served_name} gives way to revision {heir}."
             return revision, _verdict(revision, Action.RETIRE, State.RETIRED, Reason.SUPERSEDED, message)
-        if revision.state is State.RETIRED and seen.now >= expiry(revision, window):
-            message = f"{revision.served_name} could be restored until {expiry(revision, window):%F %T}Z."
+        if revision.state is State.RETIRED and seen.now >= expiry(revision, seen.undo_window):
+            end = expiry(revision, seen.undo_window)
+            message = f"{revision.served_name} could be restored until {end:%F %T}Z."
             return revision, _verdict(
                 revision, Action.DELETE, State.DELETED, Reason.UNDO_WINDOW_CLOSED, message
             )

@@ -19,7 +19,7 @@ from .status import specialist_status, write
 
 WAIT_SECONDS = 30.0
 DELETING_SECONDS = 2.0
-_KEPT = ("live", "candidate", "previous", "ledger", "last_decision", "state", "score")
+_KEPT = ("live", "candidate", "previous", "pinned", "ledger", "last_decision", "state", "score")
 
 
 async def wait_for_frame(
@@ -98,10 +98,12 @@ async def _retire(runtime: Runtime, specialist: Specialist) -> bool:
         live = record.in_state(State.LIVE) if record else ()
         if not live or specialist.spec.lifecycle.target is not Target.RETIRED:
             return bool(live)
+        # What is pinned goes first: a person who restores asks for what went last.
+        gone = min(live, key=lambda r: record is not None and r.revision == record.live)
         reason = Reason.RETIREMENT_REQUESTED
-        message = f"lifecycle.target is Retired. {live[0].served_name} is unloaded; the suite is missing."
+        message = f"lifecycle.target is Retired. {gone.served_name} is unloaded; the suite is missing."
         edge = transition(Action.RETIRE, State.LIVE, State.RETIRED)
-        subject = subject_of(meta.name, meta.log_uid, live[0])
+        subject = subject_of(meta.name, meta.log_uid, gone)
         await record_bare(runtime, population, log, subject, Verdict(edge, Outcome.PASS, reason, message))
         runtime.queue.add(WorkKey(POPULATION.kind, meta.namespace, population.metadata.name))
 

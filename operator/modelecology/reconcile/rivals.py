@@ -45,10 +45,10 @@ def _rival(specialist: SpecialistRecord, record: RevisionRecord, card: Scorecard
     return Rival(record, specialist.name, card.task, card.score)
 
 
-def resident_bytes(frame: Frame, key: str) -> int:
+def resident_bytes(frame: Frame, key: str, *, archived: bool = False) -> int:
     """Say how large an adapter is in memory; one that is not in the store counts nothing."""
     try:
-        weights = frame.store.manifest(key).files.get(WEIGHTS)
+        weights = frame.store.manifest(key, archived=archived).files.get(WEIGHTS)
     except StoreError:
         return 0
     return weights.size if weights else 0

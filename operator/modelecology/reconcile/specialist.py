@@ -15,6 +15,7 @@ from modelecology.governance.decide import decide
 from modelecology.governance.facts import Cost, JobFailure, Residency, RevisionRecord, Verdict, Wait
 from modelecology.governance.lifecycle import RESIDENT, STOPPED, WORKING
 from modelecology.governance.log import LogBroken
+from modelecology.governance.pins import missing
 from modelecology.governance.residence import decide_live
 from modelecology.governance.situations import Judgement, Made, Request
 from modelecology.governance.succession import next_expiry, retry, succession
@@ -32,7 +33,15 @@ from .frame import Frame
 from .isolation import isolate
 from .missing import wait_for_frame
 from .observe import Observer, Sight
-from .pauses import ENVIRONMENT_SECONDS, MOMENT_SECONDS, is_passing, may_run, pause, stands_alone
+from .pauses import (
+    ENVIRONMENT_SECONDS,
+    MOMENT_SECONDS,
+    WAIT_SECONDS,
+    is_passing,
+    may_run,
+    pause,
+    stands_alone,
+)
 from .people import acceptance, retry_asked
 from .queue import WorkKey
 from .record import entry_of, keep_inputs, record, subject_of
@@ -141,7 +150,7 @@ class _Trial:
     async def _tidy(self, frame: Frame, observer: Observer) -> bool:
         """Record what is due about other revisions, or a person's request; says whether something was."""
         now = self._runtime.now()
-        seen = succession_of(frame, self._specialist, observer.log, observer.record.revision, now)
+        seen = await succession_of(frame, self._specialist, observer.log, observer.record.revision, now)
         made: Made = seen
         due = succession(seen)
         asked = retry_asked(self._specialist, observer.log)
@@ -342,7 +351,7 @@ class _Trial:
         after = specialist_status(
             self._specialist, frame, observer.log, observer.record, wait, progress=progress, now=now
         )
-        others = succession_of(frame, self._specialist, observer.log, observer.record.revision, now)
+        others = await succession_of(frame, self._specialist, observer.log, observer.record.revision, now)
         after = with_pins(self._specialist, after, others)
         await self._write(after, now)
         await self._let_go(frame, observer)
@@ -350,6 +359,8 @@ class _Trial:
         watched = frame.policy.quarantine is not None and bool(observer.log.in_state(State.LIVE))
         longest = pause(wait, observer.record, now, watched=watched)
         expires = next_expiry(observer.log, observer.record.revision, frame.policy.undo_window)
+        if missing(others):
+            longest = min(longest, WAIT_SECONDS)  # for a slot that may be free again
         self._runtime.queue.add(self._key, min(longest, seconds_until(expires, now, longest)))
 
     async def _write(self, after: SpecialistStatus, now: datetime) -> None:

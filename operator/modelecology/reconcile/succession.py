@@ -1,7 +1,8 @@
-"""Revisions that the spec does not ask for: what decides on them, and what the status says of pins."""
+"""Revisions that no trial is about: what decides on them, and what the status says of pinned ones."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,29 +12,38 @@ from modelecology.api.specialist import Specialist, SpecialistStatus
 from modelecology.api.vocabulary import Target
 from modelecology.governance.log import SpecialistRecord
 from modelecology.governance.pins import missing
-from modelecology.governance.situations import Succession
+from modelecology.governance.situations import Pin, Succession
 from modelecology.governance.succession import placed
 
 from .conditions import said, with_remedy
 from .frame import Frame
+from .rivals import resident_bytes
 from .status import revision_status
 
 
-def succession_of(
+async def succession_of(
     frame: Frame, specialist: Specialist, log: SpecialistRecord, current: str, now: datetime
 ) -> Succession:
-    """Gather what decides on the revisions other than the current one; the log alone is read."""
+    """Gather what decides on revisions that no trial is about; the store is asked for sizes alone."""
     policy, lifecycle = frame.policy, specialist.spec.lifecycle
-    taken, slots = (len(placed(frame.log)), policy.adapters) if lifecycle.pins else (0, 0)
-    return Succession(
-        replace(log, last=None),
-        current,
-        now,
-        policy.undo_window,
-        lifecycle.target,
-        lifecycle.pins,
-        taken,
-        slots,
+    bare = Succession(replace(log, last=None), current, now, policy.undo_window, lifecycle.target)
+    if not lifecycle.pins:
+        return bare
+    pins = tuple(Pin(name) for name in lifecycle.pins)
+    made = replace(bare, pins=pins, taken=len(placed(frame.log)), slots=policy.adapters)
+    return made if policy.memory is None else await asyncio.to_thread(_sized, frame, made, policy.memory)
+
+
+def _sized(frame: Frame, made: Succession, memory: int) -> Succession:
+    def size(pin: Pin) -> int:
+        known = made.record.revisions.get(pin.revision)
+        return resident_bytes(frame, known.key, archived=True) if known is not None and known.key else 0
+
+    return replace(
+        made,
+        pins=tuple(replace(pin, resident_bytes=size(pin)) for pin in made.pins),
+        taken_bytes=sum(resident_bytes(frame, r.key) for r in placed(frame.log)),
+        memory=memory,
     )
 
 
@@ -41,7 +51,7 @@ def with_pins(before: Specialist, after: SpecialistStatus, seen: Succession) -> 
     """Add what became of each pinned revision, and the condition Pinned; nothing where no pin counts."""
     if not seen.pins or seen.wanted is Target.RETIRED:
         return after
-    known = (seen.record.revisions.get(pin) for pin in seen.pins)
+    known = (seen.record.revisions.get(pin.revision) for pin in seen.pins)
     found = tuple(status for record in known if (status := revision_status(record)) is not None)
     conditions = (*after.conditions, _condition(before, seen))
     return after.model_copy(update={"pinned": found, "conditions": conditions})

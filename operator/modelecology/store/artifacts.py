@@ -135,8 +135,14 @@ class ArtifactStore:
             raise ArtifactMissing(f"Artifact {key[:12]} {where}.")
         return commit
 
-    def manifest(self, key: str) -> Manifest:
-        """Return the manifest, read once a commit; raises ArtifactMissing, ArtifactCorrupt."""
+    def manifest(self, key: str, *, archived: bool = False) -> Manifest:
+        """Return the manifest, read once a commit, of an `archived` artifact too where that is wanted.
+
+        Raises ArtifactMissing, ArtifactCorrupt.
+        """
+        marker = self._marker(key) if archived else None
+        if marker is not None and marker.commit is not None and marker.standing is Standing.ARCHIVED:
+            return self._manifest(marker.commit)
         return self._manifest(self._required(key))
 
     def _manifest(self, commit: Commit) -> Manifest:

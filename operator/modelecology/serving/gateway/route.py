@@ -61,7 +61,8 @@ def route(
         return Route(plan.generalist, RouteReason.GENERALIST_ASKED)
     lane = plan.pinned.get(facts.model)
     if lane is not None:
-        return Route(facts.model, RouteReason.PINNED, task=lane.task)
+        # Who asks for one that does not serve the task is no traffic of who does.
+        return Route(facts.model, RouteReason.PINNED, task=lane.task if facts.model == lane.live else None)
     return fall_back(plan, RouteReason.UNKNOWN_MODEL)
 
 
