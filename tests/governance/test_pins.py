@@ -15,7 +15,7 @@ from modelecology.api.vocabulary import Action, Outcome, State, Target
 from modelecology.governance.facts import Member, RevisionRecord
 from modelecology.governance.isolation import rollback
 from modelecology.governance.log import LogState, SpecialistRecord
-from modelecology.governance.pins import beside, missing
+from modelecology.governance.pins import beside, missing, waits
 from modelecology.governance.portfolio import expected_gain
 from modelecology.governance.situations import Pin, Rollback, Succession
 from modelecology.governance.succession import placed, succession
@@ -48,6 +48,12 @@ def seen(*revisions: RevisionRecord, live: str | None = NEW, **more: Any) -> Suc
 
 def what(found: tuple[RevisionRecord, Any] | None) -> tuple[str, Action, Reason] | None:
     return None if found is None else (found[0].revision, found[1].transition.action, found[1].reason)
+
+
+def asked() -> RevisionRecord:
+    """What the spec asks for, retired as its owner wished, and to come back."""
+    gone: dict[str, Any] = {"previous": State.LIVE, "retired_for": Reason.RETIREMENT_REQUESTED}
+    return revision(NEW, State.RETIRED, **gone)
 
 
 BOTH = (revision(OLD, State.LIVE), revision(NEW, State.LIVE))
@@ -99,12 +105,27 @@ def test_a_pinned_revision_that_was_replaced_comes_back_with_its_checks() -> Non
     [
         seen(replaced(), BOTH[1], taken=4),
         seen(replaced(), BOTH[1], pins=(Pin(OLD, 2 * MIB),), taken_bytes=3 * MIB, memory=4 * MIB),
+        seen(replaced(), BOTH[1], taken_bytes=3 * MIB, memory=4 * MIB),
         seen(replaced(), BOTH[1], pins=()),
+        seen(
+            replaced(),
+            revision(NEW, State.RETIRED, previous=State.LIVE, retired_for=Reason.SUPERSEDED),
+            live=None,
+        ),
         seen(replaced(retired_for=Reason.DOMINATED), BOTH[1]),
         seen(replaced(previous=State.SHADOW), BOTH[1]),
         seen(revision(OLD, State.QUARANTINED), BOTH[1]),
     ],
-    ids=["no slot", "no memory", "no pin", "evidence retired it", "it never served", "quarantined"],
+    ids=[
+        "no slot",
+        "no memory",
+        "no size",
+        "no pin",
+        "the asked one first",
+        "evidence retired it",
+        "it never served",
+        "quarantined",
+    ],
 )
 def test_nothing_comes_back_by_a_pin_where(here: Succession) -> None:
     assert succession(here) is None
@@ -125,6 +146,8 @@ def test_after_its_window_what_is_pinned_is_deleted_as_all_are() -> None:
     [
         (seen(*BOTH), ()),
         (seen(BOTH[1]), (f"{OLD}: dates has no such revision",)),
+        (seen(*BOTH, pins=(Pin(THIRD),), live=None), (f"{THIRD}: dates has no such revision",)),
+        (seen(revision(NEW, State.TRAINING), pins=(Pin(NEW),)), ()),
         (
             seen(revision(OLD, State.TRAINING, reason="GapProven"), BOTH[1]),
             (f"{OLD}: it is Training, GapProven",),
@@ -135,7 +158,7 @@ def test_after_its_window_what_is_pinned_is_deleted_as_all_are() -> None:
         ),
         (
             seen(replaced(), BOTH[1], pins=(Pin(OLD, 2 * MIB),), taken_bytes=3 * MIB, memory=4 * MIB),
-            (f"{OLD}: it is Retired. With it the adapters take 5 of 4 MiB.",),
+            (f"{OLD}: it is Retired. 1 of 4 adapter slots are taken. With it the adapters take 5 of 4 MiB.",),
         ),
         (
             seen(replaced(NOW - WINDOW), BOTH[1]),
@@ -146,7 +169,17 @@ def test_after_its_window_what_is_pinned_is_deleted_as_all_are() -> None:
             (f"{OLD}: it is Retired, Unused",),
         ),
     ],
-    ids=["all", "unknown", "on its way", "no slot", "no memory", "late", "by evidence"],
+    ids=[
+        "all",
+        "unknown",
+        "another unknown",
+        "on its way",
+        "given up",
+        "no slot",
+        "no memory",
+        "late",
+        "by evidence",
+    ],
 )
 def test_what_is_pinned_and_not_live_is_told_with_the_cause(here: Succession, said: tuple[str, ...]) -> None:
     assert missing(here) == said
@@ -275,6 +308,56 @@ def fallen(pinned: tuple[str, ...]) -> LogState:
 @pytest.mark.parametrize("pinned", [(), (FIRST,), (SECOND,), (FIRST, SECOND)])
 def test_who_was_replaced_last_takes_over_from_what_falls_whatever_is_pinned(pinned: tuple[str, ...]) -> None:
     assert rolled_back(fallen(pinned)) == SECOND
+
+
+def test_a_second_fall_goes_on_to_what_that_one_had_replaced() -> None:
+    again = through((Action.RESTORE, State.LIVE, State.LIVE), state=fallen((FIRST, SECOND)), revision=SECOND)
+    assert rolled_back(through(*FALLS, state=again, revision=SECOND)) == FIRST
+
+
+def test_who_was_replaced_is_known_after_a_retirement_that_was_taken_back() -> None:
+    gone = through(*GIVES_WAY, state=replacing(), revision=SECOND, reason="RetirementRequested")
+    back = through((Action.RESTORE, State.RETIRED, State.LIVE), state=gone, revision=SECOND)
+    assert rolled_back(through(*FALLS, state=back, revision=SECOND)) == FIRST
+
+
+def test_what_a_pin_has_let_go_does_not_take_over_in_place_of_the_one_that_was_replaced() -> None:
+    state = through(*TO_LIVE, state=replacing(), revision=THIRD)
+    for name in (SECOND, FIRST):
+        state = through(*GIVES_WAY, state=state, revision=name, reason="Superseded")
+    assert rolled_back(through(*FALLS, state=state, revision=THIRD)) == SECOND
+
+
+def test_where_the_one_that_was_replaced_is_quarantined_too_nobody_takes_over() -> None:
+    state = through(*TO_LIVE, revision=FIRST)
+    state = through(*TO_LIVE, state=state, revision=SECOND)
+    state = through(*GIVES_WAY, state=state, revision=FIRST, reason="Superseded")
+    state = through(*TO_LIVE, state=state, revision=THIRD)
+    for name in (SECOND, THIRD):
+        state = through(*FALLS, state=state, revision=name)
+    assert rolled_back(state) is None
+
+
+def test_what_takes_its_task_over_begins_anew() -> None:
+    before = replacing()
+    after = through((Action.RESTORE, State.LIVE, State.LIVE), state=before, revision=FIRST)
+    assert dates(after).revisions[FIRST].entered > dates(before).revisions[FIRST].entered
+    assert (dates(after).live, dates(after).previous) == (FIRST, SECOND)
+
+
+@pytest.mark.parametrize(
+    ("here", "found"),
+    [
+        (seen(*BOTH), False),
+        (seen(replaced(), BOTH[1], taken=4), True),
+        (seen(replaced(NOW - WINDOW), BOTH[1], taken=4), False),
+        (seen(revision(OLD, State.QUARANTINED), BOTH[1]), False),
+        (seen(BOTH[1]), False),
+    ],
+    ids=["live", "no slot", "late", "quarantined", "unknown"],
+)
+def test_a_pin_waits_only_where_a_place_is_all_that_it_lacks(here: Succession, found: bool) -> None:
+    assert waits(here) is found
 
 
 def test_what_evidence_ended_hands_nothing_to_a_pin_through_its_successor() -> None:

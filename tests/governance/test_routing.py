@@ -330,3 +330,10 @@ def test_what_is_pinned_serves_no_task_once_nothing_of_its_specialist_does() -> 
     beside = replace(log.specialists["u-dates"], live=None)
     (found,) = routes(replace(log, specialists={"u-dates": beside}), (), {ONE: proved(A)}, 0.0).routes
     assert (found.live, found.pinned) == (None, (A,))
+
+
+def test_of_engines_that_have_one_each_the_one_with_what_serves_is_chosen() -> None:
+    log = log_of(dates=(LIVE, revision("dates/b", State.LIVE, age=0)))
+    for one, two in ((A, B), (B, A)):
+        found = routes(log, (), {ONE: proved(one), TWO: proved(two)}, 0.0)
+        assert (found.engines, found.routes[0].live) == ((ONE if one == B else TWO,), B)

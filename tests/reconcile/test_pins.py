@@ -222,3 +222,25 @@ async def test_a_pinned_revision_serves_again_when_the_spec_goes_back_after_evid
     assert "Restore Restored" in await stage.actions("plain")
     assert table(stage).routes[0].live == old["servedName"]
     assert stage.status("plain")["live"]["revision"] == old["revision"]
+
+
+async def test_with_one_place_left_what_serves_comes_back_before_what_is_pinned(stage: Stage) -> None:
+    _, new = await replaced(stage)
+    await stage.want("plain", "Retired")
+    patch = {"spec": {"serving": {"capacity": {"adapters": 1}}}}
+    await stage.cluster.patch(POPULATION, NAMESPACE, "desk", patch)
+    await stage.want("plain", "Live")
+    await stage.settle(SECONDS)
+    assert stage.adapters() == [new["servedName"]]
+    assert stage.state("plain") == "Live Serving"
+    assert pinned(stage) == ("False", "PinNotHeld")
+
+
+async def test_without_its_suite_what_is_retired_is_pinned_no_more(stage: Stage) -> None:
+    await replaced(stage)
+    stage.cluster.delete(SUITE, NAMESPACE, "desk")
+    await stage.settle(SECONDS)
+    await stage.want("plain", "Retired")
+    await stage.settle(SECONDS)
+    assert stage.adapters() == []
+    assert stage.status("plain").get("pinned", []) == []

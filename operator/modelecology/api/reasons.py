@@ -86,7 +86,10 @@ class Reason(StrEnum):
         "The population is worth more without it. Let it go: kubectl ecology retire NAME.",
     )
     STILL_VIABLE = "StillViable", "The cause for its retirement is gone, so it stays."
-    RESTORED = "Restored", "The retired revision was taken back within its undo window."
+    RESTORED = (
+        "Restored",
+        "What was retired was taken back within its undo window, or a pinned revision is asked for again.",
+    )
     UNDO_WINDOW_CLOSED = "UndoWindowClosed", "The undo window is over and the weights are deleted."
     DELETED = "Deleted", "The Specialist was deleted; its adapters were unloaded."
     RETRY_REQUESTED = "RetryRequested", "A person asked for another try."

@@ -313,6 +313,7 @@ class RevisionRecord:
     look: TakenLook | None = None  # the proof that is under way
     proven: TakenLook | None = None  # the proof that it passed
     pinned: str | None = None  # digest of the inputs of the decision that began its trial
+    replaced: str = ""  # the revision that served until this one did
     step: int = 0  # of its canary, from 0
 
 

@@ -27,21 +27,36 @@ def quarantine(asked: Isolation) -> Verdict:
 def rollback(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
     """Find the revision that serves again in place of a quarantined one; None where the fallback does.
 
-    It is the one that the quarantined revision replaced: at once where a pin has kept it live, else while it
-    can be restored and finds a slot. What
+    It is the one that the quarantined revision replaced: at once where a pin has kept it live, else while
+    it can be restored and finds a slot. What
     evidence or the owner has retired stays retired, and nothing that served before it serves in its place.
     """
     if seen.wanted is not Target.LIVE or seen.record.live is not None:
         return None
+    known = seen.record.revisions
+    gone = known.get(seen.record.previous or "")
+    if gone is not None and gone.state is State.QUARANTINED and gone.replaced in known:
+        before = known[gone.replaced]
+        if before.state is State.LIVE:
+            return before, _again(gone, before)
+        return _restored(seen, gone, before) if before in replaced(seen.record) else None
+    return _by_times(seen)
+
+
+def _by_times(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
+    """Tell by times what the quarantined revision replaced, where no log has said it."""
     gone = max(_fallen(seen.record), key=lambda r: r.entered, default=None)
-    last = seen.record.revisions.get(seen.record.previous or "")
-    if gone is not None and last is not None and last.state is State.LIVE:
-        return last, _again(gone, last)
     before = max(replaced(seen.record), key=lambda r: r.entered, default=None)
     if gone is None or before is None or before.entered > gone.entered:
         return None
     if any(r.entered >= before.entered for r in _ended(seen.record)):
         return None
+    return _restored(seen, gone, before)
+
+
+def _restored(
+    seen: Rollback, gone: RevisionRecord, before: RevisionRecord
+) -> tuple[RevisionRecord, Verdict] | None:
     checks = (within_window(seen, before), free_slot(seen))
     if any(check.outcome is not Outcome.PASS for check in checks):
         return None

@@ -172,7 +172,8 @@ def _revision_after(record: RevisionRecord | None, entry: Entry, served_name: st
         known,
         state=entry.to,
         since=entry.time,
-        entered=entry.time if moved else known.entered,
+        # What takes its task over begins anew, though it was live before.
+        entered=entry.time if moved or entry.action is Action.RESTORE else known.entered,
         key=entry.subject.key or known.key,
         reason=entry.reason,
         was_live=entry.to is State.LIVE or (known.was_live and entry.to not in UNDECIDED),
@@ -260,11 +261,12 @@ def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecor
     if entry.to is State.LIVE and entry.reason != Reason.PINNED:
         if live is not None and live != revision:
             previous = live
+            revisions[revision] = replace(after, replaced=live)
         elif previous == revision:
             previous = None
         live = revision
     elif live == revision:
-        live, previous = None, _previous_after(revisions, previous, entry)
+        live, previous = None, revision
     if entry.to is State.DELETED and previous == revision:
         previous = None
     asked = entry.action is Action.RETRY and entry.to is State.PENDING
@@ -277,15 +279,6 @@ def _specialist_after(record: SpecialistRecord, entry: Entry) -> SpecialistRecor
         last=entry,
         retried_by=entry.actor if asked else record.retried_by,
     )
-
-
-def _previous_after(revisions: Mapping[str, RevisionRecord], previous: str | None, entry: Entry) -> str:
-    """Name what served last, now that what serves has left; after a quarantine, what can take over."""
-    before = revisions.get(previous) if previous is not None else None
-    beside = before is not None and before.state is State.LIVE
-    if before is not None and beside and entry.action is Action.QUARANTINE:
-        return before.revision
-    return entry.subject.revision
 
 
 def apply(state: LogState, entry: Entry) -> LogState:

@@ -11,7 +11,7 @@ from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .facts import Check, RevisionRecord, Verdict
-from .lifecycle import CheckName, transition
+from .lifecycle import UNDECIDED, CheckName, transition
 from .log import SpecialistRecord, expiry
 from .situations import Pin, Rollback, Succession
 from .verdict import clock
@@ -43,7 +43,13 @@ def takes_over(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
 
 
 def brought_back(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
-    """Find a pinned revision that was live until its owner's spec took it out, and can be so again."""
+    """Find a pinned revision that was live until its owner's spec took it out, and can be so again.
+
+    What the spec asks for comes first: while that one is to come back, no pin takes its place.
+    """
+    current = seen.record.revisions.get(seen.current)
+    if seen.wanted is Target.LIVE and current is not None and _can_return(current):
+        return None
     for pin in seen.pins:
         revision = seen.record.revisions.get(pin.revision)
         if revision is None or pin.revision == seen.current or not _can_return(revision):
@@ -57,13 +63,21 @@ def brought_back(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
     return None
 
 
+def waits(seen: Succession) -> bool:
+    """Say whether a pinned revision could come back, if there were a place for it."""
+    known = (seen.record.revisions.get(pin.revision) for pin in seen.pins)
+    return any(r is not None and _can_return(r) and seen.now < expiry(r, seen.undo_window) for r in known)
+
+
 def missing(seen: Succession) -> tuple[str, ...]:
-    """Say of each pinned revision that is not live why it is not."""
+    """Say of each pinned revision that is neither live nor on its way why it is not."""
     return tuple(found for pin in seen.pins if (found := _why(seen, pin)))
 
 
 def _why(seen: Succession, pin: Pin) -> str:
     known = seen.record.revisions.get(pin.revision)
+    if pin.revision == seen.current and (known is None or known.state in UNDECIDED):
+        return ""
     if known is None:
         return f"{pin.revision}: {seen.record.name} has no such revision"
     if known.state is State.LIVE:
@@ -86,15 +100,20 @@ def _checks(seen: Succession, pin: Pin, revision: RevisionRecord) -> tuple[Check
 
 def _place(seen: Succession, pin: Pin) -> Check:
     """Check that there is a slot, and memory where that is limited."""
-    found, needed = free_slot(seen), seen.taken_bytes + pin.resident_bytes
-    if seen.memory is None or needed <= seen.memory or found.outcome is not Outcome.PASS:
+    found = free_slot(seen)
+    if seen.memory is None or found.outcome is not Outcome.PASS:
         return found
+    limit = f"{seen.memory / _MIB:.0f} MiB"
+    if pin.resident_bytes is None:
+        message = "The store cannot say now how large it is."
+        return Check(CheckName.CAPACITY, Outcome.FAIL, observed="not known", limit=limit, message=message)
+    needed = seen.taken_bytes + pin.resident_bytes
     return Check(
         CheckName.CAPACITY,
-        Outcome.FAIL,
-        observed=f"{needed / _MIB:.0f} MiB needed",
-        limit=f"{seen.memory / _MIB:.0f} MiB",
-        message=f"With it the adapters take {needed / _MIB:.0f} of {seen.memory / _MIB:.0f} MiB.",
+        Outcome.PASS if needed <= seen.memory else Outcome.FAIL,
+        observed=f"{seen.taken} taken, {needed / _MIB:.0f} MiB needed",
+        limit=f"{seen.slots} slots, {limit}",
+        message=f"{found.message} With it the adapters take {needed / _MIB:.0f} of {limit}.",
     )
 
 

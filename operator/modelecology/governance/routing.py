@@ -106,7 +106,8 @@ def routes(
     a pinned revision that a newer one has replaced stands in for it only while engines lack the newer one.
     """
     live = tuple(_live(log))
-    engines, proved = _chosen(proofs, frozenset(each.record.served_name for each in live))
+    serves = frozenset(each.record.served_name for each in live if each.current)
+    engines, proved = _chosen(proofs, frozenset(each.record.served_name for each in live), serves)
     serving = [each for each in live if each.record.served_name in proved]
     shadows = _on_trial(log, State.SHADOW, proofs, engines) if sample > 0 else {}
     canaries = _on_trial(log, State.CANARY, proofs, engines)
@@ -153,14 +154,20 @@ def _task_of(specialist: SpecialistRecord, revision: str | None) -> str | None:
     return card.task if card is not None else None
 
 
-def _chosen(proofs: Proofs, live: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+def _chosen(
+    proofs: Proofs, live: frozenset[str], serves: frozenset[str]
+) -> tuple[tuple[str, ...], frozenset[str]]:
     """Choose the engines that requests go to, and the live revisions that each of them has proved.
 
-    They are all that hold what the fullest one holds: one that came back and has proved nothing yet, or
-    refuses an adapter, gets no request, and keeps the others from none.
+    They are all that hold what the fullest one holds, above all of what serves a task: one that came back
+    and has proved nothing yet, or refuses an adapter, gets no request, and keeps the others from none.
     """
     held = {engine: names & live for engine, names in proofs.items()}
-    fullest = max(held.items(), key=lambda item: (len(item[1]), item[0]), default=("", frozenset[str]()))[1]
+
+    def fullness(item: tuple[str, frozenset[str]]) -> tuple[int, int, str]:
+        return len(item[1] & serves), len(item[1]), item[0]
+
+    fullest = max(held.items(), key=fullness, default=("", frozenset[str]()))[1]
     return tuple(sorted(e for e, names in held.items() if names >= fullest)), fullest
 
 

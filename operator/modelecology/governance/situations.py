@@ -31,10 +31,10 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A revision that its owner pins; 0 bytes is a size that nobody knows."""
+    """A revision that its owner pins; None bytes is a size that nobody knows, or asks for."""
 
     revision: str
-    resident_bytes: int = 0
+    resident_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

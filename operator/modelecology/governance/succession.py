@@ -58,8 +58,9 @@ def succession(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
             )
         unpinned = revision in beside(seen.record) and not is_pinned(seen, revision)
         if revision.state in UNDECIDED or unpinned:
-            heir = seen.record.live if unpinned and seen.record.live is not None else seen.current
-            message = f"{revision.served_name} gives way to revision {heir}."
+            message = f"{revision.served_name} gives way to revision {seen.current}."
+            if unpinned and seen.record.live != seen.current:
+                message = f"lifecycle.pinned does not name {revision.served_name} any more."
             return revision, _verdict(revision, Action.RETIRE, State.RETIRED, Reason.SUPERSEDED, message)
         if revision.state is State.RETIRED and seen.now >= expiry(revision, seen.undo_window):
             end = expiry(revision, seen.undo_window)

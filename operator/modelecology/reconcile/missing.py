@@ -47,7 +47,7 @@ async def wait_for_frame(
         after = after.model_copy(update={name: getattr(specialist.status, name) for name in _KEPT})
     if isinstance(error, SuiteMissing) and not await _retire(runtime, specialist):
         retired = {"state": State.RETIRED} if after.state is State.LIVE else {}
-        after = after.model_copy(update={"live": None, **retired})
+        after = after.model_copy(update={"live": None, "pinned": (), **retired})
     await write(runtime, SPECIALIST, specialist, after)
     runtime.queue.forgive(key)
     runtime.queue.add(key, WAIT_SECONDS)

@@ -45,12 +45,17 @@ def _rival(specialist: SpecialistRecord, record: RevisionRecord, card: Scorecard
     return Rival(record, specialist.name, card.task, card.score)
 
 
-def resident_bytes(frame: Frame, key: str, *, archived: bool = False) -> int:
+def resident_bytes(frame: Frame, key: str) -> int:
     """Say how large an adapter is in memory; one that is not in the store counts nothing."""
     try:
-        weights = frame.store.manifest(key, archived=archived).files.get(WEIGHTS)
+        return known_bytes(frame, key)
     except StoreError:
         return 0
+
+
+def known_bytes(frame: Frame, key: str) -> int:
+    """Say how large an adapter is in memory, archived or not. Raises StoreError."""
+    weights = frame.store.manifest(key, archived=True).files.get(WEIGHTS)
     return weights.size if weights else 0
 
 

@@ -15,7 +15,7 @@ from modelecology.governance.decide import decide
 from modelecology.governance.facts import Cost, JobFailure, Residency, RevisionRecord, Verdict, Wait
 from modelecology.governance.lifecycle import RESIDENT, STOPPED, WORKING
 from modelecology.governance.log import LogBroken
-from modelecology.governance.pins import missing
+from modelecology.governance.pins import waits
 from modelecology.governance.residence import decide_live
 from modelecology.governance.situations import Judgement, Made, Request
 from modelecology.governance.succession import next_expiry, retry, succession
@@ -359,8 +359,8 @@ class _Trial:
         watched = frame.policy.quarantine is not None and bool(observer.log.in_state(State.LIVE))
         longest = pause(wait, observer.record, now, watched=watched)
         expires = next_expiry(observer.log, observer.record.revision, frame.policy.undo_window)
-        if missing(others):
-            longest = min(longest, WAIT_SECONDS)  # for a slot that may be free again
+        if waits(others):
+            longest = min(longest, WAIT_SECONDS)  # for a place that may be free again
         self._runtime.queue.add(self._key, min(longest, seconds_until(expires, now, longest)))
 
     async def _write(self, after: SpecialistStatus, now: datetime) -> None:

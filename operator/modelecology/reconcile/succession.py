@@ -14,10 +14,11 @@ from modelecology.governance.log import SpecialistRecord
 from modelecology.governance.pins import missing
 from modelecology.governance.situations import Pin, Succession
 from modelecology.governance.succession import placed
+from modelecology.store import StoreError
 
 from .conditions import said, with_remedy
 from .frame import Frame
-from .rivals import resident_bytes
+from .rivals import known_bytes, resident_bytes
 from .status import revision_status
 
 
@@ -35,9 +36,12 @@ async def succession_of(
 
 
 def _sized(frame: Frame, made: Succession, memory: int) -> Succession:
-    def size(pin: Pin) -> int:
+    def size(pin: Pin) -> int | None:
         known = made.record.revisions.get(pin.revision)
-        return resident_bytes(frame, known.key, archived=True) if known is not None and known.key else 0
+        try:
+            return known_bytes(frame, known.key) if known is not None and known.key else None
+        except StoreError:
+            return None
 
     return replace(
         made,
@@ -60,7 +64,7 @@ def with_pins(before: Specialist, after: SpecialistStatus, seen: Succession) -> 
 def _condition(before: Specialist, seen: Succession) -> Condition:
     faults, meta = missing(seen), before.metadata
     reason = Reason.PIN_NOT_HELD if faults else Reason.PINNED
-    message = "; ".join(faults) or "All revisions that lifecycle.pinned names are live."
+    message = "; ".join(faults) or "All revisions that lifecycle.pinned names are live, or on their way."
     return said(
         before.status.conditions,
         ConditionType.PINNED,

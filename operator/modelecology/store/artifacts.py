@@ -141,9 +141,8 @@ class ArtifactStore:
         Raises ArtifactMissing, ArtifactCorrupt.
         """
         marker = self._marker(key) if archived else None
-        if marker is not None and marker.commit is not None and marker.standing is Standing.ARCHIVED:
-            return self._manifest(marker.commit)
-        return self._manifest(self._required(key))
+        commit = marker.commit if marker is not None and marker.standing is not Standing.DELETING else None
+        return self._manifest(commit or self._required(key))
 
     def _manifest(self, commit: Commit) -> Manifest:
         known = self._manifests.get(commit.manifest)
