@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from modelecology.serving.engine.fit import LoraWeights, Pair
+from modelecology.serving.engine.plan import DENSE, REACH
 from modelecology.serving.engine.pool import BASE_SLOT, LoraPool
 
 READ, WRITTEN = 3, 5
@@ -35,6 +36,11 @@ def weights(seed: int, rank: int, *layers: str) -> LoraWeights:
         for layer in layers
     }
     return LoraWeights(f"/adapters/{seed}", pairs)
+
+
+def converted(adapter: LoraWeights, dtype: torch.dtype) -> LoraWeights:
+    pairs = {name: Pair(pair.down.to(dtype), pair.up.to(dtype)) for name, pair in adapter.pairs.items()}
+    return LoraWeights(adapter.path, pairs)
 
 
 def by_hand(layer: nn.Linear, read: Tensor, adapters: Sequence[LoraWeights | None], name: str) -> Tensor:
@@ -72,6 +78,48 @@ def test_each_row_gets_what_its_own_adapter_adds_whatever_runs_beside_it(
     for name in ("one", "two"):
         wanted = by_hand(getattr(plain, name), read, mine, name)
         torch.testing.assert_close(getattr(model, name)(read), wanted)
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+@torch.inference_mode()
+def test_many_rows_of_one_adapter_get_what_it_adds(tokens: int) -> None:
+    model, plain = Model(), Model()
+    pool = LoraPool(model, MOST, RANK)
+    adapter = weights(1, RANK, "one")
+    read = torch.randn(DENSE // RANK + 1, tokens, READ, generator=torch.Generator().manual_seed(9))
+    pool.begin([pool.add(adapter).key] * len(read), tokens)
+    torch.testing.assert_close(model.one(read), by_hand(plain.one, read, [adapter] * len(read), "one"))
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+@torch.inference_mode()
+def test_rows_of_adapters_that_lie_far_apart_get_their_own_and_nothing_of_those_between(tokens: int) -> None:
+    model, plain = Model(), Model()
+    count = 2 * REACH // RANK
+    pool = LoraPool(model, count, RANK)
+    adapters = [weights(seed, RANK, "one") for seed in range(count)]
+    slots = [pool.add(each).key for each in adapters]
+    chosen = [count - 1, 0, count - 1, 1]
+    read = torch.randn(len(chosen), tokens, READ, generator=torch.Generator().manual_seed(9))
+    pool.begin([slots[each] for each in chosen], tokens)
+    wanted = by_hand(plain.one, read, [adapters[each] for each in chosen], "one")
+    torch.testing.assert_close(model.one(read), wanted)
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+@torch.inference_mode()
+def test_in_half_precision_a_row_is_as_near_to_the_truth_as_its_numbers_allow(tokens: int) -> None:
+    model, plain = Model().bfloat16(), Model().bfloat16().float()
+    pool = LoraPool(model, MOST, RANK)
+    adapters = [weights(seed, RANK, "one") for seed in range(MOST)]
+    halves = [converted(each, torch.bfloat16) for each in adapters]
+    slots = [pool.add(each).key for each in halves]
+    chosen = [3, 0, 2, 0]
+    read = torch.randn(len(chosen), tokens, READ, generator=torch.Generator().manual_seed(9)).bfloat16()
+    pool.begin([slots[each] for each in chosen], tokens)
+    whole = [converted(each, torch.float32) for each in halves]
+    wanted = by_hand(plain.one, read.float(), [whole[each] for each in chosen], "one")
+    torch.testing.assert_close(model.one(read).float(), wanted, rtol=2**-7, atol=2**-5)
 
 
 @settings(deadline=None)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from modelecology.serving.engine.admission import AdapterFiles
 from modelecology.serving.engine.batch import Completion
 from modelecology.serving.engine.fit import LoraWeights
 from modelecology.serving.engine.metrics import EngineMetrics
 from modelecology.serving.engine.pool import Slot
+from modelecology.serving.engine.readers import MOST, readers
 from modelecology.serving.engine.refusal import Refusal, bad_request
 from modelecology.serving.engine.residents import Residents
 from tests.engines.tiny_base import make_adapter
@@ -178,3 +180,10 @@ async def test_a_name_that_is_too_long_or_not_printable_is_refused(
 ) -> None:
     with pytest.raises(Refusal, match="lora_name"):
         await residents().load(name, str(tmp_path), shelf, at_once)
+
+
+def test_readers_compute_on_one_core_and_leave_other_threads_theirs() -> None:
+    before = torch.get_num_threads()
+    with readers() as threads:
+        assert {threads.submit(torch.get_num_threads).result() for _ in range(MOST)} == {1}
+    assert torch.get_num_threads() == before

@@ -18,7 +18,9 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Threads that spin while they wait would take the CPU from the jobs beside them.
+    # Threads that spin while they wait would take the CPU from the jobs beside them, and wait for their own
+    # helpers when these are not scheduled. Who gives the engine cores of its own sets GOMP_SPINCOUNT, which
+    # goes before this: docs/engines.md.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return _serve(options)

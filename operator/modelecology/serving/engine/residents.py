@@ -13,6 +13,7 @@ from .batch import Completion
 from .fit import LoraWeights
 from .metrics import EngineMetrics
 from .pool import BASE_SLOT, Slot
+from .readers import readers
 from .refusal import Refusal, bad_request, not_found, unavailable
 
 INVALID: Final = "InvalidUserInput"
@@ -79,6 +80,7 @@ class Residents:
         self._max_rank = max_rank
         self._roots = roots
         self._drain_seconds = drain_seconds
+        self._readers = readers()
         self._served: dict[str, Resident] = {}
         self._loading: set[str] = set()
 
@@ -123,8 +125,8 @@ class Residents:
         self._loading.add(name)
         try:
             # Reading and checking take the longest, and no running request waits for them.
-            weights = await asyncio.to_thread(
-                lambda: loader.fit(admit(name, path, self._roots, self._max_rank))
+            weights = await asyncio.get_running_loop().run_in_executor(
+                self._readers, lambda: loader.fit(admit(name, path, self._roots, self._max_rank))
             )
             slot: Slot = await asyncio.wrap_future(call(lambda: loader.attach(weights)))
         finally:

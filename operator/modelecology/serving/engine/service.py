@@ -218,9 +218,9 @@ class EngineService:
         return limit or room
 
     def _load_base(self) -> Generalist:
-        if self._options.threads is not None:
-            torch.set_num_threads(self._options.threads)
         options = self._options
+        # Said in any case: it is the model's thread's own from now on, whatever others say of theirs.
+        torch.set_num_threads(options.threads or torch.get_num_threads())
         return Generalist(
             options.model,
             options.dtype,
