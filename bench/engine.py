@@ -1,7 +1,7 @@
 """Measures the CPU engine: many adapters in a batch, how soon a new one serves, parity of vLLM and peft.
 
-    python -m bench.engine [--rounds N] [--adapters N] [--rows N] [--tokens N] [--only batch|ready|parity]
-                           [--store DIR]
+    python -m bench.engine [--own-cores] [--rounds N] [--adapters N] [--rows N] [--tokens N]
+                           [--only batch|ready|parity] [--store DIR]
 
 Batch: 32 requests at once (--rows), for the base alone and for 32 adapters (--adapters), by turns with a
 peer that switches by peft's set_adapter for each request. Ready: an adapter is loaded and asked for its
@@ -19,15 +19,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-import torch
-
 from bench.engine_parity import NoAdapters, parity
-from bench.engine_stage import Engine, Switcher, write_adapters
+from bench.engine_peer import Peer
+from bench.engine_stage import Engine, write_adapters
 from bench.figures import Spread
 from bench.goals import Goals
 from testbed.demo.prepare import generalist
@@ -41,7 +42,8 @@ GOAL_GAP: Final = 1.5
 """Of the longest gap with a load, by that with a newcomer to an adapter that is there already."""
 
 PARTS: Final = ("batch", "ready", "parity")
-_WAITING: Final = "OMP_WAIT_POLICY"
+_BESIDE_OTHERS: Final = ("OMP_WAIT_POLICY", "PASSIVE")  # the engine's default
+_OWN_CORES: Final = ("GOMP_SPINCOUNT", "50000")
 _SWITCHED: Final = 3  # requests of the peer in a round
 _RUNNING: Final = 8  # requests that run while an adapter is loaded
 _CALM_SECONDS: Final = 1.0
@@ -60,6 +62,7 @@ class Options:
     loads: int
     dtype: str
     threads: int
+    own_cores: bool
     parts: frozenset[str]
     base: Path | None
     store: Path
@@ -112,6 +115,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
+        "--own-cores", action="store_true", help="threads may spin while they wait: nothing else runs here"
+    )
+    parser.add_argument(
         "--only", choices=PARTS, action="append", help="measure this part (may be given again)"
     )
     parser.add_argument("--base", type=Path, help="another base than the quickstart's generalist")
@@ -135,6 +141,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         found.loads,
         found.dtype,
         found.threads,
+        found.own_cores,
         frozenset(found.only or PARTS),
         found.base,
         found.store,
@@ -144,15 +151,16 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 
 async def batch(base: Path, adapters: Sequence[Path], options: Options) -> list[Round]:
     """Answer the base's requests, the adapters' and the peer's, by turns."""
-    engine = Engine(base, dtype=options.dtype, adapters=len(adapters), rows=options.rows)
-    peer = Switcher(base, options.dtype, adapters, engine.question)
-    names = [f"adapter-{number:02d}" for number in range(len(adapters))]
+    count, dtype, threads = len(adapters), options.dtype, options.threads
+    engine = Engine(base, dtype=dtype, threads=threads, adapters=count, rows=options.rows)
+    peer = Peer(base, dtype=dtype, threads=threads, adapters=adapters, question=engine.question)
+    names = [f"adapter-{number:02d}" for number in range(count)]
     try:
         for name, path in zip(names, adapters, strict=True):
             await engine.load(name, path)
         # The first pass of each kind prepares what later ones find.
         await _at_once(engine, [None, *names][: options.rows], 2)
-        peer.answer(0, 2)
+        peer.answer(1, 2)
         rounds: list[Round] = []
         for number in range(options.rounds):
             turns: dict[str, list[str | None]] = {
@@ -161,11 +169,12 @@ async def batch(base: Path, adapters: Sequence[Path], options: Options) -> list[
             }
             order = list(turns) if number % 2 == 0 else list(reversed(turns))
             seen = {turn: await _at_once(engine, turns[turn], options.tokens) for turn in order}
-            rounds.append(Round(seen["base"], seen["mixed"], _switched(peer, len(adapters), options.tokens)))
+            rounds.append(Round(seen["base"], seen["mixed"], _switched(peer, options.tokens)))
             _progress("batch", number, options.rounds)
         return rounds
     finally:
         engine.close()
+        peer.close()
 
 
 async def _at_once(engine: Engine, models: Sequence[str | None], tokens: int) -> Turn:
@@ -184,17 +193,16 @@ async def _at_once(engine: Engine, models: Sequence[str | None], tokens: int) ->
     return Turn(whole, sum(step.rows for step in written) / (written[-1].ended - steps[0].ended), cpu)
 
 
-def _switched(peer: Switcher, adapters: int, tokens: int) -> Turn:
+def _switched(peer: Peer, tokens: int) -> Turn:
     """Have the peer answer some requests, each by another adapter."""
-    began, cpu = time.monotonic(), time.process_time()
-    count = sum(peer.answer(each % adapters, tokens) for each in range(_SWITCHED))
-    rate = count / (time.monotonic() - began)
-    return Turn(rate, rate, 1000 * (time.process_time() - cpu) / count)
+    seen = peer.answer(_SWITCHED, tokens)
+    rate = seen.tokens / seen.seconds
+    return Turn(rate, rate, 1000 * seen.cpu / seen.tokens)
 
 
 async def ready(base: Path, adapters: Sequence[Path], options: Options, running: int) -> list[Ready]:
     """Load an adapter again and again, while so many requests run."""
-    engine = Engine(base, dtype=options.dtype, adapters=4, rows=options.rows)
+    engine = Engine(base, dtype=options.dtype, threads=options.threads, adapters=4, rows=options.rows)
     resident, *others = adapters[:4]
     try:
         await engine.load("resident", resident)
@@ -317,7 +325,10 @@ def measure(goals: Goals, options: Options, directory: Path) -> None:
     """Measure what is asked for. Raises ControlPlaneError and NoAdapters."""
     base = options.base or generalist(say)
     if options.parts & {"batch", "ready"}:
-        adapters = write_adapters(base, directory, max(options.adapters, 4))
+        # Elsewhere: a thread that has computed on several cores keeps helpers, to which the engine's yield.
+        with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere:
+            count = max(options.adapters, 4)
+            adapters = elsewhere.submit(write_adapters, base, directory, count).result()
         if "batch" in options.parts:
             tell_batch(goals, asyncio.run(batch(base, adapters[: options.adapters], options)), options)
         if "ready" in options.parts:
@@ -328,21 +339,23 @@ def measure(goals: Goals, options: Options, directory: Path) -> None:
         parity(goals, base, options.store, options.items, options.dtype)
 
 
-def _as_the_engine_runs() -> None:
-    """Start anew with the engine's own setting: threads that wait must not spin, which torch reads once."""
-    if os.environ.get(_WAITING) is None:
-        os.environ[_WAITING] = "PASSIVE"
+def _as_the_engine_runs(options: Options) -> None:
+    """Start anew with the engine's own setting, which OpenMP reads once: whether waiting threads spin."""
+    name, value = _OWN_CORES if options.own_cores else _BESIDE_OTHERS
+    if os.environ.get(name) is None:
+        os.environ[name] = value
         os.execv(sys.executable, [sys.executable, "-m", "bench.engine", *sys.argv[1:]])
 
 
 def main() -> None:
     """Measure and print."""
     options = parse()
-    _as_the_engine_runs()
-    torch.set_num_threads(options.threads)
+    _as_the_engine_runs(options)
     before = os.getloadavg()[0]
+    cores = "its own" if options.own_cores else "shared"
     print(
-        f"{os.cpu_count()} cores, {options.threads} threads, {options.dtype}, load {before:.1f} before",
+        f"{os.cpu_count()} cores ({cores}), {options.threads} threads, {options.dtype}, "
+        f"load {before:.1f} before",
         flush=True,
     )
     goals = Goals()

@@ -1,4 +1,4 @@
-"""What the engine's bench measures: our engine without its HTTP, and a peer that switches by peft."""
+"""What the engine's bench measures: our engine without its HTTP, and the adapters that it serves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import json
 import threading
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from peft import PeftModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, DynamicCache
@@ -121,10 +119,17 @@ class _Nobody:
 class Engine:
     """The engine's own parts in this process: the model's thread, and the residents with how they come."""
 
-    def __init__(self, base: Path, *, dtype: str, adapters: int, rows: int) -> None:
-        self.generalist = Generalist(str(base), dtype, 512, max_loras=adapters, max_rank=RANK)
-        self.mind = Endless(self.generalist)
+    def __init__(self, base: Path, *, dtype: str, threads: int, adapters: int, rows: int) -> None:
         self._worker = Worker(_Nobody(), max_rows=rows, max_waiting=rows)
+        self._worker.start()
+
+        def begin() -> Generalist:
+            torch.set_num_threads(threads)
+            return Generalist(str(base), dtype, 512, max_loras=adapters, max_rank=RANK)
+
+        # In the model's thread, as the engine does it: no other shall have helpers of its own.
+        self.generalist: Generalist = self._worker.call(begin).result()
+        self.mind = Endless(self.generalist)
         self._residents = Residents(
             "generalist",
             EngineMetrics(),
@@ -134,7 +139,6 @@ class Engine:
             drain_seconds=_START_SECONDS,
         )
         self._question = tuple(self.generalist.encode_chat([{"role": "user", "content": QUESTION}]))
-        self._worker.start()
         self._worker.adopt(self.mind)
 
     @property
@@ -173,37 +177,3 @@ class Engine:
     def close(self) -> None:
         """End the model's thread."""
         self._worker.stop(_START_SECONDS)
-
-
-class Switcher:
-    """The peer: one model with all adapters in it, which answers one request after another, each by its own.
-
-    Greedy answers of a fixed length by transformers, the adapter chosen by peft's set_adapter.
-    """
-
-    def __init__(self, base: Path, dtype: str, adapters: Sequence[Path], question: Sequence[int]) -> None:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            str(base), dtype=getattr(torch, dtype), local_files_only=True
-        )
-        with warnings.catch_warnings():
-            # How peft uses transformers is peft's to mend.
-            warnings.simplefilter("ignore", FutureWarning)
-            self._model: Any = PeftModel.from_pretrained(model, str(adapters[0]), adapter_name="adapter0")
-            for number, path in enumerate(adapters[1:], 1):
-                self._model.load_adapter(str(path), adapter_name=f"adapter{number}")
-        self._model.eval()
-        self._question = torch.tensor([list(question)])
-
-    @torch.inference_mode()
-    def answer(self, adapter: int, tokens: int) -> int:
-        """Answer one request by an adapter; how many tokens were written."""
-        self._model.set_adapter(f"adapter{adapter}")
-        made = self._model.generate(
-            input_ids=self._question,
-            attention_mask=torch.ones_like(self._question),
-            min_new_tokens=tokens,
-            max_new_tokens=tokens,
-            do_sample=False,
-            pad_token_id=0,
-        )
-        return int(made.shape[1]) - int(self._question.shape[1])

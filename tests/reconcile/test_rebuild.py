@@ -21,7 +21,8 @@ from .desk import Desk, Object, open_desk
 NAMESPACE = "rebuilt"
 COMMAND = "from modelecology.cli import main; main()"
 FIRST = {"dates": "Live Serving", "dates_hasty": "Rejected", "capitals": "Pending", "french": "Shelved"}
-FOLDED = ("state", "score", "live", "candidate", "previous", "ledger", "lastDecision")
+FOLDED = ("state", "score", "live", "candidate", "previous", "lastDecision")
+SPENT = ("cpuSeconds", "gpuSeconds", "tokens")  # what is held is counted by the hour, and the hour may end
 
 
 @contextmanager
@@ -53,6 +54,7 @@ def statuses(desk: Desk) -> dict[str, Object]:
     for item in desk.all_of("specialists"):
         status = item["status"]
         folded: Object = {name: status.get(name) for name in FOLDED}
+        folded["spent"] = {name: status["ledger"].get(name) for name in SPENT}
         folded["reasons"] = sorted(c["reason"] for c in status["conditions"])
         found[item["metadata"]["name"]] = folded
     return found
