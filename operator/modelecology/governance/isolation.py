@@ -28,8 +28,8 @@ def rollback(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
     """Find the revision that serves again in place of a quarantined one; None where the fallback does.
 
     It is the one that the quarantined revision replaced: at once where a pin has kept it live, else while
-    it can be restored and finds a slot. What
-    evidence or the owner has retired stays retired, and nothing that served before it serves in its place.
+    it can be restored and finds a slot. What evidence or the owner has retired stays retired, and nothing
+    that served before it serves in its place.
     """
     if seen.wanted is not Target.LIVE or seen.record.live is not None:
         return None

@@ -41,13 +41,14 @@ def succession(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
     """Find what is due about revisions that no trial is about, and where they have to move.
 
     The current one takes over from another, if it is live already. An older candidate gives way at once. An
-    older live revision serves until the current one does, or until the owner wants the whole specialist
-    retired; then it stays only where it is pinned. A retired one is deleted when its undo window is over,
+    older live revision serves until the current one does, and stays beside it only where it is pinned; all go
+    when the owner wants the whole specialist retired. A retired one is deleted when its undo window is over,
     unless a pin brings it back before.
     """
     again = takes_over(seen)
     if again is not None:
         return again
+    aside = beside(seen.record)
     for revision in sorted(seen.record.revisions.values(), key=lambda r: r.revision):
         if revision.revision == seen.current:
             continue
@@ -56,7 +57,7 @@ def succession(seen: Succession) -> tuple[RevisionRecord, Verdict] | None:
             return revision, _verdict(
                 revision, Action.RETIRE, State.RETIRED, Reason.RETIREMENT_REQUESTED, message
             )
-        unpinned = revision in beside(seen.record) and not is_pinned(seen, revision)
+        unpinned = revision in aside and not is_pinned(seen, revision)
         if revision.state in UNDECIDED or unpinned:
             message = f"{revision.served_name} gives way to revision {seen.current}."
             if unpinned and seen.record.live != seen.current:
