@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -62,8 +63,10 @@ def test_a_revision_that_left_live_is_restored_to_live_within_its_window() -> No
     assert found.transition.target is State.LIVE
     assert found.reason is Reason.RESTORED
     assert tuple(c.name for c in found.checks) == found.transition.chain
-    last = replace(LEFT_LIVE, entered=NOW - 168 * HOUR)
+    last = replace(LEFT_LIVE, entered=NOW - 168 * HOUR + timedelta(seconds=1))
     assert verdict(decide(situation(State.RETIRED, record=last))).transition.target is State.LIVE
+    over = replace(LEFT_LIVE, entered=NOW - 168 * HOUR)
+    assert verdict(decide(situation(State.RETIRED, record=over))).transition.target is State.DELETED
 
 
 def test_a_restoration_waits_for_a_free_slot() -> None:

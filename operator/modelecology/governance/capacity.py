@@ -40,6 +40,17 @@ def check_capacity(situation: Situation) -> Check:
     )
 
 
+def free_slot(taken: int, slots: int) -> Check:
+    """Check that there is a slot for an adapter that has served before; what is due is not looked for."""
+    return Check(
+        CheckName.CAPACITY,
+        Outcome.PASS if taken < slots else Outcome.FAIL,
+        observed=f"{taken} taken",
+        limit=f"{slots} slots",
+        message=f"{taken} of {slots} adapter slots are taken.",
+    )
+
+
 def best_with(situation: Situation) -> Residents:
     """Choose the members to keep if the candidate were one of them; what is in shadow keeps its place."""
     policy, here = situation.policy, today(situation)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
+from .capacity import free_slot
 from .facts import Check, RevisionRecord, Verdict
 from .lifecycle import transition
 from .log import SpecialistRecord
-from .pins import free_slot, replaced, within_window
 from .situations import Isolation, Rollback
+from .undo import within_window
 from .verdict import clip
 
 
@@ -39,14 +40,14 @@ def rollback(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
         before = known[gone.replaced]
         if before.state is State.LIVE:
             return before, _again(gone, before)
-        return _restored(seen, gone, before) if before in replaced(seen.record) else None
+        return _restored(seen, gone, before) if before in _replaced(seen.record) else None
     return _by_times(seen)
 
 
 def _by_times(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
     """Tell by times what the quarantined revision replaced, where no log has said it."""
     gone = max(_fallen(seen.record), key=lambda r: r.entered, default=None)
-    before = max(replaced(seen.record), key=lambda r: r.entered, default=None)
+    before = max(_replaced(seen.record), key=lambda r: r.entered, default=None)
     if gone is None or before is None or before.entered > gone.entered:
         return None
     if any(r.entered >= before.entered for r in _ended(seen.record)):
@@ -57,7 +58,7 @@ def _by_times(seen: Rollback) -> tuple[RevisionRecord, Verdict] | None:
 def _restored(
     seen: Rollback, gone: RevisionRecord, before: RevisionRecord
 ) -> tuple[RevisionRecord, Verdict] | None:
-    checks = (within_window(seen, before), free_slot(seen))
+    checks = (within_window(before, seen.now, seen.undo_window), free_slot(seen.taken, seen.slots))
     if any(check.outcome is not Outcome.PASS for check in checks):
         return None
     return before, _again(gone, before, checks)
@@ -71,6 +72,12 @@ def _again(gone: RevisionRecord, before: RevisionRecord, checks: tuple[Check, ..
 
 def _fallen(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
     return tuple(r for r in record.in_state(State.QUARANTINED) if r.previous is State.LIVE)
+
+
+def _replaced(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
+    """List what was live until a newer revision was."""
+    retired = record.in_state(State.RETIRED)
+    return tuple(r for r in retired if r.previous is State.LIVE and r.retired_for == Reason.SUPERSEDED)
 
 
 def _ended(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:

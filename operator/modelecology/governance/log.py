@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -332,8 +332,3 @@ def fold(entries: Iterable[Entry], state: LogState | None = None) -> LogState:
 def pending(revision: str, name: str, now: datetime) -> RevisionRecord:
     """Give the record of a revision which the log has not seen yet."""
     return RevisionRecord(revision, name, State.PENDING, now, now)
-
-
-def expiry(record: RevisionRecord, undo_window: timedelta) -> datetime:
-    """Say when a retired revision can no longer be restored."""
-    return record.entered + undo_window

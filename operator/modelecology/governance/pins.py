@@ -10,16 +10,15 @@ from __future__ import annotations
 from modelecology.api.reasons import Reason
 from modelecology.api.vocabulary import Action, Outcome, State, Target
 
+from .capacity import MIB, free_slot
 from .facts import Check, RevisionRecord, Verdict
 from .lifecycle import UNDECIDED, CheckName, transition
-from .log import SpecialistRecord, expiry
-from .situations import Pin, Rollback, Succession
-from .verdict import clock
+from .log import SpecialistRecord
+from .situations import Pin, Succession
+from .undo import expiry, within_window
 
 _OWNERS = (Reason.SUPERSEDED, Reason.RETIREMENT_REQUESTED)
 """Retirements that the owner's own spec has caused, so the owner may take them back."""
-
-_MIB = 2**20
 
 
 def beside(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
@@ -95,15 +94,15 @@ def _can_return(record: RevisionRecord) -> bool:
 
 
 def _checks(seen: Succession, pin: Pin, revision: RevisionRecord) -> tuple[Check, ...]:
-    return within_window(seen, revision), _place(seen, pin)
+    return within_window(revision, seen.now, seen.undo_window), _place(seen, pin)
 
 
 def _place(seen: Succession, pin: Pin) -> Check:
     """Check that there is a slot, and memory where that is limited."""
-    found = free_slot(seen)
+    found = free_slot(seen.taken, seen.slots)
     if seen.memory is None or found.outcome is not Outcome.PASS:
         return found
-    limit = f"{seen.memory / _MIB:.0f} MiB"
+    limit = f"{seen.memory / MIB:.0f} MiB"
     if pin.resident_bytes is None:
         message = "The store cannot say now how large it is."
         return Check(CheckName.CAPACITY, Outcome.FAIL, observed="not known", limit=limit, message=message)
@@ -111,37 +110,7 @@ def _place(seen: Succession, pin: Pin) -> Check:
     return Check(
         CheckName.CAPACITY,
         Outcome.PASS if needed <= seen.memory else Outcome.FAIL,
-        observed=f"{seen.taken} taken, {needed / _MIB:.0f} MiB needed",
+        observed=f"{seen.taken} taken, {needed / MIB:.0f} MiB needed",
         limit=f"{seen.slots} slots, {limit}",
-        message=f"{found.message} With it the adapters take {needed / _MIB:.0f} of {limit}.",
-    )
-
-
-def replaced(record: SpecialistRecord) -> tuple[RevisionRecord, ...]:
-    """List what was live until a newer revision was, oldest first."""
-    retired = record.in_state(State.RETIRED)
-    return tuple(r for r in retired if r.previous is State.LIVE and r.retired_for == Reason.SUPERSEDED)
-
-
-def within_window(seen: Succession | Rollback, revision: RevisionRecord) -> Check:
-    """Check that a retired revision can still be restored."""
-    end = expiry(revision, seen.undo_window)
-    open_ = seen.now < end
-    return Check(
-        CheckName.UNDO,
-        Outcome.PASS if open_ else Outcome.FAIL,
-        observed=clock(seen.now),
-        limit=f"until {clock(end)}",
-        message=f"The undo window is {'open until' if open_ else 'closed since'} {clock(end)}.",
-    )
-
-
-def free_slot(seen: Succession | Rollback) -> Check:
-    """Check that the engines have a slot for one more adapter."""
-    return Check(
-        CheckName.CAPACITY,
-        Outcome.PASS if seen.taken < seen.slots else Outcome.FAIL,
-        observed=f"{seen.taken} taken",
-        limit=f"{seen.slots} slots",
-        message=f"{seen.taken} of {seen.slots} adapter slots are taken.",
+        message=f"{found.message} With it the adapters take {needed / MIB:.0f} of {limit}.",
     )

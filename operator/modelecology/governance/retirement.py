@@ -10,8 +10,9 @@ from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .approval import given
 from .capacity import check_capacity
-from .facts import Check, Situation, Verdict, Wait
-from .lifecycle import CAUSES, RESIDENT, TRANSITIONS, CheckName
+from .facts import Situation, Verdict, Wait
+from .lifecycle import CAUSES, RESIDENT, TRANSITIONS
+from .undo import expiry, within_window
 from .unviable import Finding, finding
 from .verdict import clock, due, reason_of, span
 
@@ -108,8 +109,8 @@ def _accepted(situation: Situation, found: Finding, cause: Reason) -> Verdict | 
 def decide_retired(situation: Situation) -> Verdict | Wait:
     """Restore what is wanted again, delete what nobody took back, else wait for the window's end."""
     record, claim = situation.record, situation.claim
-    end = record.entered + situation.policy.undo_window
-    open_ = situation.now <= end
+    end = expiry(record, situation.policy.undo_window)
+    open_ = situation.now < end
     # Straight back to service only for what left it in good standing, and only where live is what is asked.
     served = record.was_live and record.previous in (None, State.LIVE)
     if wanted_again(situation):
@@ -160,27 +161,16 @@ def _wish(situation: Situation) -> str:
 
 
 def _restore(situation: Situation) -> Verdict | Wait:
-    end = clock(situation.record.entered + situation.policy.undo_window)
+    record, window = situation.record, situation.policy.undo_window
     # What this specialist serves now leaves when this revision is back, so its place is free.
     leaving = situation.leaves is not None
     staying = tuple(m for m in situation.members if m.served_name != situation.leaves)
     capacity = check_capacity(replace(situation, residents=situation.residents - leaving, members=staying))
-    undo = Check(
-        CheckName.UNDO,
-        Outcome.PASS,
-        observed=clock(situation.now),
-        limit=f"until {end}",
-        message=f"The undo window is open until {end}.",
-    )
+    undo = within_window(record, situation.now, window)
     checks = (undo, capacity)
     if capacity.outcome is not Outcome.PASS:
         message = f"{capacity.message} {Reason.CAPACITY_FULL.remedy} {undo.message}"
-        return Wait(
-            Reason.CAPACITY_FULL,
-            message,
-            until=situation.record.entered + situation.policy.undo_window,
-            checks=checks,
-        )
+        return Wait(Reason.CAPACITY_FULL, message, until=expiry(record, window), checks=checks)
     message = "It was taken back within its undo window and is live again, with the same weights."
     back = due(situation, Action.RESTORE, State.LIVE, Reason.RESTORED, message, checks=checks)
     return replace(back, actor=_undone_by(situation))

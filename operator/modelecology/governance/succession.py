@@ -11,9 +11,10 @@ from modelecology.api.vocabulary import Action, Outcome, State, Target
 
 from .facts import RevisionRecord, Verdict
 from .lifecycle import RESIDENT, UNDECIDED, transition
-from .log import LogState, SpecialistRecord, expiry
+from .log import LogState, SpecialistRecord
 from .pins import beside, brought_back, is_pinned, takes_over
 from .situations import Succession
+from .undo import expiry
 
 
 class Place(StrEnum):

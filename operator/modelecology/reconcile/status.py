@@ -19,7 +19,8 @@ from modelecology.api.vocabulary import State, Target
 from modelecology.governance.book import Spent
 from modelecology.governance.facts import RevisionRecord, Wait
 from modelecology.governance.lifecycle import ON_TRIAL, STOPPED
-from modelecology.governance.log import SpecialistRecord, expiry
+from modelecology.governance.log import SpecialistRecord
+from modelecology.governance.undo import expiry
 from modelecology.kube.cluster import Kind
 from modelecology.store import Progress as StoredProgress
 
