@@ -12,7 +12,7 @@ import pytest
 from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, LiveRecord, write_line
 from modelecology.api.suite import Task
 from modelecology.governance.live import live_quality
-from modelecology.reconcile.live import Trial, of_canary, of_live, of_shadow
+from modelecology.reconcile.live import LiveRevision, Trial, of_canary, of_live, of_shadow
 from modelecology.reconcile.live_ledger import LiveLedger
 from modelecology.store.live_files import LiveFiles
 
@@ -31,6 +31,7 @@ def task(scorer: str = "Exact", **more: Any) -> Task:
 
 def trial(**changes: Any) -> Trial:
     given: dict[str, Any] = {
+        "population": "desk",
         "task": task(),
         "served": TRIED,
         "entered": NOW,
@@ -277,9 +278,25 @@ def test_who_comes_back_counts_once_a_day_for_what_is_live(folder: Path) -> None
         told("other", score=0.9, at=7.5),
         *(told(name, score=1.0, at=8.0) for name in ("nobody", "nobody2")),
     )
-    found = of_live(records, task(), LIVE, NOW, unit_is_request=False)
+    found = of_live(records, LiveRevision("desk", task(), LIVE, NOW, unit_is_request=False))
     assert found == (0.0, 0.9, 1.0, 1.0, 0.2, 0.4)
-    assert len(of_live(records, task(), LIVE, NOW, unit_is_request=True)) == 8
+    assert len(of_live(records, LiveRevision("desk", task(), LIVE, NOW, unit_is_request=True))) == 8
+
+
+def test_populations_that_share_a_folder_and_a_tasks_name_count_each_their_own(folder: Path) -> None:
+    others = [
+        asked(f"o{n}", said(LIVE, "a"), at=float(n)).model_copy(update={"population": "other"})
+        for n in range(3)
+    ]
+    records = ledger(
+        folder,
+        *others,
+        *(told(e.request_id, score=0.0, at=9.0) for e in others),
+        asked("r1", said(LIVE, "a")),
+        told("r1", score=1.0, at=9.0),
+    )
+    for population, scores in (("desk", (1.0,)), ("other", (0.0,) * 3), ("none", ())):
+        assert of_live(records, LiveRevision(population, task(), LIVE, NOW, unit_is_request=True)) == scores
 
 
 def test_regulars_who_were_content_once_can_show_that_it_drifts(folder: Path) -> None:
@@ -290,7 +307,7 @@ def test_regulars_who_were_content_once_can_show_that_it_drifts(folder: Path) ->
             at = day * 86400.0 + who
             records.append(asked(name, said(LIVE, "a"), at=at, asker=f"{who:016x}"))
             records.append(told(name, score=float(day < 5), at=at + 1))
-    scores = of_live(ledger(folder, *records), task(), LIVE, NOW, unit_is_request=False)
+    scores = of_live(ledger(folder, *records), LiveRevision("desk", task(), LIVE, NOW, unit_is_request=False))
     quality = live_quality(scores, 0.95)
     assert quality is not None
     assert quality.high < 0.5

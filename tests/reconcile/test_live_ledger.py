@@ -67,10 +67,10 @@ def test_what_is_known_is_told_while_a_bucket_takes_long(folder: Path) -> None:
     reader = threading.Thread(target=found.read)
     reader.start()
     assert asked_for.wait(30)
-    assert (found.exchanges("dates", 0.0), found.has_read) == ((), False)
+    assert (found.exchanges("desk", "dates", 0.0), found.has_read) == ((), False)
     answered.set()
     reader.join()
-    assert [e.request_id for e in found.exchanges("dates", 0.0)] == ["r1"]
+    assert [e.request_id for e in found.exchanges("desk", "dates", 0.0)] == ["r1"]
 
 
 def test_a_month_of_records_costs_what_is_kept_of_it(folder: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_month_of_records_costs_what_is_kept_of_it(folder: Path) -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 1.5 * 2**20
-    kept = found.exchanges("dates", 0.0)
+    kept = found.exchanges("desk", "dates", 0.0)
     assert len(kept) > 50
     assert [e.request_id for e in kept] == sorted(f"r{n}" for n in range(1000 - len(kept), 1000))
     assert all(found.feedback(e.request_id) for e in kept)

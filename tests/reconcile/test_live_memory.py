@@ -32,7 +32,7 @@ def memory(*records: Said, limits: Limits = FEW) -> LiveMemory:
 
 
 def names(found: LiveMemory, task: str = "dates") -> list[str]:
-    return [e.request_id for e in found.exchanges(task, 0.0)]
+    return [e.request_id for e in found.exchanges("desk", task, 0.0)]
 
 
 def test_a_busy_task_takes_nothing_from_a_quiet_one() -> None:
@@ -83,7 +83,7 @@ def test_what_is_said_of_a_request_that_is_not_known_yet_waits_for_it_among_few(
 def test_a_copy_that_is_written_down_later_is_known_of_the_request_in_its_old_place() -> None:
     found = memory(*(asked(f"r{n}", said(LIVE, "a")) for n in range(3)), told("r0", score=0.5))
     found.take(asked("r0", said(LIVE, "a"), said(TRIED, "b")))
-    assert [e.shadow is not None for e in found.exchanges("dates", 0.0)] == [True, False, False]
+    assert [e.shadow is not None for e in found.exchanges("desk", "dates", 0.0)] == [True, False, False]
     found.take(asked("r3", said(LIVE, "a")))
     assert (names(found), found.feedback("r0")) == (["r1", "r2", "r3"], None)
 
@@ -123,7 +123,7 @@ def test_the_bytes_that_are_counted_are_those_that_it_takes(text: str) -> None:
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0.5 < taken / found._held <= 1.0
-    assert {e.prompt for e in found.exchanges("dates", 0.0)} == {None}
+    assert {e.prompt for e in found.exchanges("desk", "dates", 0.0)} == {None}
 
 
 _TASKS, _NAMES = st.sampled_from("abc"), st.sampled_from([f"r{n}" for n in range(8)])
@@ -150,4 +150,4 @@ def test_whatever_comes_the_bounds_are_kept_and_the_books_are_right(records: lis
         where = {name: shelf for shelf in shelves for name in shelf.requests}
         assert where == found._where
         for task in "abc":
-            assert all(e.task == task for e in found.exchanges(task, 0.0))
+            assert all(e.task == task for e in found.exchanges("desk", task, 0.0))

@@ -27,6 +27,7 @@ _Unit = TypeVar("_Unit")
 class Trial:
     """What is asked of a ledger: a revision, since when it is in its state, and in its step."""
 
+    population: str
     task: Task
     served: str
     entered: datetime
@@ -41,7 +42,7 @@ def of_shadow(ledger: LiveLedger, trial: Trial) -> Live:
     score = score_of(trial.task)
     found = [
         e
-        for e in ledger.exchanges(trial.task.name, trial.entered.timestamp())
+        for e in ledger.exchanges(trial.population, trial.task.name, trial.entered.timestamp())
         if e.shadow is not None
         and e.shadow.served == trial.served
         # That no engine had it just then is no fault of its answers; nobody missed them.
@@ -73,7 +74,7 @@ def of_canary(ledger: LiveLedger, trial: Trial) -> Live:
     a late one, so that a canary that hangs cannot hide behind those who give up.
     """
     score = score_of(trial.task)
-    asked = ledger.exchanges(trial.task.name, trial.entered.timestamp())
+    asked = ledger.exchanges(trial.population, trial.task.name, trial.entered.timestamp())
     found = [e for e in asked if not clients_fault(e.answer)]
     told: list[tuple[float, str, float, bool]] = []
     for each in scored(ledger, found):
@@ -93,9 +94,18 @@ def of_canary(ledger: LiveLedger, trial: Trial) -> Live:
     return _live(trial, tuple(_matched(told)), answers)
 
 
-def of_live(
-    ledger: LiveLedger, task: Task, served: str, entered: datetime, *, unit_is_request: bool
-) -> tuple[float, ...]:
+@dataclass(frozen=True, slots=True)
+class LiveRevision:
+    """A revision that users of a population get, and since when they count."""
+
+    population: str
+    task: Task
+    served: str
+    since: datetime
+    unit_is_request: bool
+
+
+def of_live(ledger: LiveLedger, asked: LiveRevision) -> tuple[float, ...]:
     """Score what users got of a revision since it is live, in the order in which that was said of it.
 
     An asker counts once for each day (UTC) on which they asked: if each of some regulars counted once for
@@ -105,11 +115,11 @@ def of_live(
     was to be expected after those before it, came to q or more on average, is its level at most; "above q"
     likewise. It bounds the mean of asker-days: a regular weighs as much as their days that were scored.
     """
-    score = score_of(task)
+    score = score_of(asked.task)
     found = [
         e
-        for e in ledger.exchanges(task.name, entered.timestamp())
-        if e.arm is Arm.LIVE and e.answer.served == served
+        for e in ledger.exchanges(asked.population, asked.task.name, asked.since.timestamp())
+        if e.arm is Arm.LIVE and e.answer.served == asked.served
         # Where engines were without it, users got somebody else's answer.
         if e.answer.error is None or own_fault(e.answer)
     ]
@@ -119,7 +129,7 @@ def of_live(
         if value is not None:
             day = int(each.exchange.time // _DAY)
             told.append((each.at, (each.unit, day), value))
-    return tuple(value for *_, value in (told if unit_is_request else _first_of_each(told)))
+    return tuple(value for *_, value in (told if asked.unit_is_request else _first_of_each(told)))
 
 
 def _matched(told: list[tuple[float, str, float, bool]]) -> Iterator[tuple[float, float]]:

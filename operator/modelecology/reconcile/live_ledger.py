@@ -1,7 +1,7 @@
 """Stage 1, live requests: reads what gateways wrote down, and remembers it.
 
-The records of a population lie in one folder of a volume or a bucket (store/live_files.py). Each look reads
-what is new, and live_memory.py says what of it is remembered.
+The records of a population lie in one folder of a volume or a bucket (store/live_files.py), which others may
+share. Each look reads what is new, and live_memory.py says what of it is remembered.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class LiveLedger:
-    """What the gateways of one population wrote down, as far as it was read."""
+    """What gateways wrote down at one place, as far as it was read; populations may share it."""
 
     def __init__(self, files: LiveFiles, limits: Limits = _USUAL) -> None:
         self._files = files
@@ -70,10 +70,10 @@ class LiveLedger:
         with self._lock:
             return self._usage.setdefault(population, UsageLog())
 
-    def exchanges(self, task: str, since: float) -> tuple[Exchange, ...]:
-        """List the requests of a task from a time on, in their order."""
+    def exchanges(self, population: str, task: str, since: float) -> tuple[Exchange, ...]:
+        """List the requests of a population's task from a time on, in their order."""
         with self._lock:
-            found = self._memory.exchanges(task, since)
+            found = self._memory.exchanges(population, task, since)
         return tuple(sorted(found, key=lambda e: (e.time, e.request_id)))
 
     def word(self, judge: str, request_id: str) -> Preference | None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
 from modelecology.api.live_records import Answered, Arm
-from modelecology.api.suite import Task
 from modelecology.api.vocabulary import State
 from modelecology.governance.alarm import alarm, allowed_late
 from modelecology.governance.facts import Alarm, RevisionRecord, Served
@@ -16,23 +14,13 @@ from modelecology.governance.rules import LiveLimits
 from modelecology.store import StoreError
 
 from .frame import Frame
-from .live import of_live
+from .live import LiveRevision, of_live
 from .live_ledger import LiveLedger, LiveLedgers
 from .live_scores import GONE, own_fault
 
 MOST_ANSWERS = 10_000
 """Answers that an alarm looks back over; what is older has either raised it or is forgiven."""
 _WAITED = (GONE, "HTTP 504")  # of which no answer came: who asked, or the gateway, gave up
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRevision:
-    """A revision that users get, and since when they count."""
-
-    task: Task
-    served: str
-    since: datetime
-    unit_is_request: bool
 
 
 def served(
@@ -56,7 +44,7 @@ def served(
     except StoreError:
         return None
     since = max(revision.entered, troubled or revision.entered)
-    asked = LiveRevision(frame.task(task), revision.served_name, since, policy.unit_is_request)
+    asked = LiveRevision(frame.name, frame.task(task), revision.served_name, since, policy.unit_is_request)
     return _of_served(ledger, ledger.version, asked, limits) if ledger.has_read else None
 
 
@@ -65,7 +53,7 @@ def _of_served(ledger: LiveLedger, _version: int, asked: LiveRevision, limits: L
     since = asked.since.timestamp()
     answers = [
         e.answer
-        for e in ledger.exchanges(asked.task.name, since)
+        for e in ledger.exchanges(asked.population, asked.task.name, since)
         # What was copied to a shadow besides is written down only where it succeeded.
         if e.arm is Arm.LIVE and e.answer.served == asked.served and e.sampled
         # Who asked in the time of trouble may still wait when it is over.
@@ -77,7 +65,7 @@ def _of_served(ledger: LiveLedger, _version: int, asked: LiveRevision, limits: L
     if limits.latency is not None:
         late = _alarm(_delays(answers, limits.latency), allowed_late(limits))
     if limits.score is not None:
-        scores = of_live(ledger, asked.task, asked.served, asked.since, unit_is_request=asked.unit_is_request)
+        scores = of_live(ledger, asked)
         wrong = _alarm((1.0 - score for score in scores), 1.0 - limits.score)
     return Served(errors, late, wrong)
 

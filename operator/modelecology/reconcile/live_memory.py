@@ -25,7 +25,7 @@ class Limits:
     The process grows by up to two and a half times these bytes, with what a look reads at once.
     """
 
-    requests: int = 50_000  # of one task
+    requests: int = 50_000  # of one task of a population
     held_bytes: int = 64 << 20  # of all requests, with what is said of them
     early_bytes: int = 8 << 20  # of what is said of requests that are not known, or not yet
 
@@ -72,7 +72,7 @@ class LiveMemory:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._tasks: dict[str, _Shelf] = {}
+        self._tasks: dict[tuple[str, str], _Shelf] = {}  # by population and task
         self._early = _Shelf()
         self._where: dict[str, _Shelf] = {}  # by request
         self._held = 0  # bytes of all tasks
@@ -81,7 +81,9 @@ class LiveMemory:
         """Remember a record, and forget the oldest where it is too much."""
         name = record.request_id
         now = self._where.get(name, self._early)
-        then = self._tasks.setdefault(record.task, _Shelf()) if isinstance(record, Exchange) else now
+        then = now
+        if isinstance(record, Exchange):
+            then = self._tasks.setdefault((record.population, record.task), _Shelf())
         request = now.requests.get(name) or _Request()
         if now is not then:
             self._drop(now, name)
@@ -92,9 +94,9 @@ class LiveMemory:
         self._grow(then, request.size - before)
         self._forget(then)
 
-    def exchanges(self, task: str, since: float) -> list[Exchange]:
-        """List the requests of a task from a time on, as they came."""
-        shelf = self._tasks.get(task)
+    def exchanges(self, population: str, task: str, since: float) -> list[Exchange]:
+        """List the requests of a population's task from a time on, as they came."""
+        shelf = self._tasks.get((population, task))
         known = (request.exchange for request in shelf.requests.values()) if shelf else ()
         return [e for e in known if e is not None and e.time >= since]
 

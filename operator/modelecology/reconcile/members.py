@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 
-from modelecology.api.suite import Task
 from modelecology.api.vocabulary import Role, State
 from modelecology.governance.courses import told
 from modelecology.governance.evidence import EvidenceError, difference, mean
@@ -33,7 +31,7 @@ from modelecology.governance.succession import placed
 from modelecology.store import StoreError
 
 from .frame import Asked, Frame
-from .live import of_live
+from .live import LiveRevision, of_live
 from .live_ledger import LiveLedger
 from .results import ResultsReader, cost_of
 from .rivals import Rival, resident_bytes, rivals
@@ -138,11 +136,10 @@ class _Readings:
         except StoreError:
             return None
         record, policy = rival.record, frame.policy
-        task = frame.task(rival.task)
-        scores = _scores(
-            ledger, ledger.version, task, record.served_name, record.entered, policy.unit_is_request
+        asked = LiveRevision(
+            frame.name, frame.task(rival.task), record.served_name, record.entered, policy.unit_is_request
         )
-        return live_quality(scores, policy.confidence)
+        return live_quality(_scores(ledger, ledger.version, asked), policy.confidence)
 
     def in_shadow(self, own: RevisionRecord) -> Member | None:
         """The costs of a candidate, as the endpoint has shown them."""
@@ -223,10 +220,8 @@ class _Readings:
 
 
 @lru_cache(maxsize=512)
-def _scores(
-    ledger: LiveLedger, _version: int, task: Task, served: str, entered: datetime, unit_is_request: bool
-) -> tuple[float, ...]:
-    return of_live(ledger, task, served, entered, unit_is_request=unit_is_request)
+def _scores(ledger: LiveLedger, _version: int, asked: LiveRevision) -> tuple[float, ...]:
+    return of_live(ledger, asked)
 
 
 @lru_cache(maxsize=512)

@@ -296,6 +296,7 @@ class Observer:
         ledger = self._reader.live.at(self._frame.store, gateway.records)
         ledger.read()
         trial = LiveTrial(
+            self._frame.name,
             self._frame.task(self._claim.task),
             self._claim.served_name,
             self.record.entered,
