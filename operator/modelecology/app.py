@@ -27,7 +27,7 @@ from modelecology.reconcile.metrics import REGISTRY
 from modelecology.reconcile.queue import WorkQueue
 from modelecology.reconcile.release import release_all
 from modelecology.reconcile.runtime import Engines, Runtime
-from modelecology.reconcile.worker import seen, work
+from modelecology.reconcile.worker import LONG, seen, work
 from modelecology.store import KeyUnusable
 
 _LOG = logging.getLogger("modelecology")
@@ -133,6 +133,8 @@ async def _run(options: Options, runtime: Runtime, stop: asyncio.Event, ready: a
         asyncio.create_task(dog.run(), name="watchdog"),
         asyncio.create_task(stop.wait(), name="stop"),
         *(asyncio.create_task(work(runtime), name=f"worker-{i}") for i in range(options.workers)),
+        # One more, which no slow engine holds up: a quarantine and its table find a worker at once.
+        asyncio.create_task(work(runtime, leave=LONG), name="worker-prompt"),
     ]
     try:
         return await _first_end([kopf_part, *parts], runtime, stop)

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from modelecology.engines.port import Engine, EngineRefused, EngineUnreachable
+from modelecology.engines.port import AnswerFailed, Engine, EngineRefused, EngineUnreachable
 from modelecology.engines.vllm import Patience, VllmEngine
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -101,7 +101,7 @@ async def test_a_busy_engine_is_asked_again(serve: Serve, status: int) -> None:
 
 async def test_a_failure_while_answering_is_worth_another_try_but_not_one_while_loading(serve: Serve) -> None:
     engine = await serve(error(500, "engine core died"))
-    with pytest.raises(EngineUnreachable, match="engine core died"):
+    with pytest.raises(AnswerFailed, match="engine core died"):
         await engine.chat("a", "hello", 1)
     with pytest.raises(EngineRefused, match="engine core died"):
         await engine.load("a", "/a")

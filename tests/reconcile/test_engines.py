@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from modelecology.engines.double import EngineDouble, Lie, distinct_voice
-from modelecology.engines.port import EngineRefused, Fingerprint, Probe
+from modelecology.engines.port import EngineRefused, EngineUnreachable, Fingerprint, Probe
 from modelecology.reconcile.boards import (
     EngineView,
     ResidencyBoard,
@@ -16,7 +16,7 @@ from modelecology.reconcile.boards import (
     silent,
     unreachable,
 )
-from modelecology.reconcile.engines import PROVED_FOR, TRIES, Resident, reconcile_engine
+from modelecology.reconcile.engines import MOST_GONE, PROVED_FOR, TRIES, Resident, reconcile_engine
 
 PATH = "/store/dates"
 NAME = "dates-aaaaaaaaaaaa"
@@ -200,19 +200,72 @@ async def test_a_long_look_stamps_each_of_its_steps(engine: EngineDouble) -> Non
     assert len(set(stamps)) == len(stamps) == 7
 
 
+async def test_one_that_lists_its_models_and_answers_nothing_stays_away(
+    engine: EngineDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view, clock = EngineView(), [START]
+    await reconcile_engine(engine, view, WANTED, OURS, lambda: clock[0])
+    clock[0] += PROVED_FOR
+    seen = []
+
+    async def fails(*_: object) -> str:
+        seen.append(view.reachable)
+        raise EngineUnreachable("It does not answer.")
+
+    monkeypatch.setattr(engine, "chat", fails)
+    assert await reconcile_engine(engine, view, WANTED, OURS, lambda: clock[0])
+    assert not await reconcile_engine(engine, view, WANTED, OURS, lambda: clock[0])
+    assert (seen[0], set(seen[len(PROBES.probes) :]), view.reachable) == (True, {False}, False)
+
+
+async def test_an_adapter_over_whose_answers_an_engine_breaks_takes_no_other_with_it(
+    engine: EngineDouble,
+) -> None:
+    view, clock = EngineView(), [START]
+    names = (NAME, "cron-bbbbbbbbbbbb")
+    wanted = {name: Resident(name, PATH, PROBES) for name in names}
+    await reconcile_engine(engine, view, wanted, frozenset(names), lambda: clock[0])
+    engine.broken = {NAME}
+    for _ in range(3):
+        clock[0] += PROVED_FOR
+        await reconcile_engine(engine, view, wanted, frozenset(names), lambda: clock[0])
+    assert view.standing == {NAME: Standing.REFUSED, names[1]: Standing.PROVED}
+    assert (view.reachable, view.proved_at[names[1]] > START) == (True, True)
+    # An engine that breaks over its base's answers, too, is broken itself.
+    engine.broken.add("generalist")
+    clock[0] += PROVED_FOR
+    await reconcile_engine(engine, view, wanted, frozenset(names), lambda: clock[0])
+    assert not view.reachable
+
+
+async def test_what_was_there_long_ago_is_proved_gone_after_what_users_wait_for_and_little_by_little(
+    engine: EngineDouble,
+) -> None:
+    view, old = EngineView(), frozenset(f"old-{n:012x}" for n in range(MOST_GONE + 10))
+    await reconcile_engine(engine, view, WANTED, OURS | old, now)
+    first = next(n for n, (what, name) in enumerate(engine.calls) if what == "unload" and name in old)
+    assert first > max(n for n, (what, name) in enumerate(engine.calls) if (what, name) == ("chat", NAME))
+    assert len(view.absent) == MOST_GONE
+    await reconcile_engine(engine, view, WANTED, OURS | old, now)
+    assert view.absent == old
+
+
 async def test_the_board_sums_up_what_all_engines_proved(engine: EngineDouble) -> None:
     board = ResidencyBoard()
     where, endpoints = ("d", "desk"), ("http://a", "http://b")
     assert not board.looked(where, endpoints)
     await reconcile_engine(engine, board.view(where, "http://a"), WANTED, OURS, now)
     found = board.residency(where, endpoints, NAME)
-    assert (found.replicas, found.proved, found.unreachable) == (2, 1, 1)
-    assert "http://b: not asked yet" in found.message
+    # One that has just come waits for its first look.
+    assert (found.replicas, found.proved, found.unreachable) == (1, 1, 0)
+    assert not board.looked(where, endpoints)
     assert not board.absent(where, endpoints, NAME)
     for endpoint in endpoints:
         await reconcile_engine(engine, board.view(where, endpoint), {}, OURS, now)
     assert board.absent(where, endpoints, NAME)
     assert board.looked(where, endpoints)
+    assert board.looked(where, (*endpoints, "http://new"))
+    assert not board.looked(where, ("http://newer", "http://newest"))
     board.drop(where)
     assert not board.looked(where, endpoints)
 

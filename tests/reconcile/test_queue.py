@@ -55,6 +55,18 @@ def test_a_key_that_is_worked_on_waits_until_it_is_given_back(queue: WorkQueue) 
     assert queue.take() == A
 
 
+async def test_a_worker_that_leaves_a_kind_to_others_gets_what_came_after_it(queue: WorkQueue) -> None:
+    long = WorkKey("Population", "d", "desk")
+    queue.add(long)
+    queue.add(A)
+    assert await queue.get(leave={"Population"}) == A
+    waiting = asyncio.create_task(queue.get(leave={"Population"}))
+    await asyncio.sleep(0)
+    assert queue.take() == long
+    queue.add(B)
+    assert await waiting == B
+
+
 def test_failures_put_a_key_off_longer_each_time_until_it_is_forgiven(queue: WorkQueue) -> None:
     delays = [queue.retry(A) for _ in range(12)]
     assert delays[:3] == [0.2, 0.4, 0.8]

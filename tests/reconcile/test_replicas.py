@@ -16,15 +16,19 @@ import pytest
 from bench.desk import members, task_of
 from bench.served import Served, Wish, listed
 from bench.served_users import PROMPT, Heard, Users
+from modelecology.engines.double import EngineDouble
 from modelecology.engines.port import EngineUnreachable, ModelCard
 from modelecology.kube.cluster import POPULATION
 from modelecology.reconcile.boards import EngineView, Standing
+from modelecology.reconcile.isolation import ISOLATION, reconcile_isolation
+from modelecology.reconcile.population import reconcile_population
 from modelecology.reconcile.queue import WorkKey
 from modelecology.reconcile.replicas import REPLICAS, reconcile_replicas
 from modelecology.reconcile.worker import _STAGES as STAGES
 from testbed.cluster import Cluster
 
 from .stage import NAMESPACE, Stage
+from .test_routes import quarantine
 
 BACK_SECONDS = 30.0
 
@@ -66,6 +70,40 @@ async def test_an_engine_that_hangs_keeps_no_other_waiting(
     assert name in empty._adapters
     still.set()
     await stage.runtime.flush()
+
+
+async def test_without_a_gateway_a_quarantine_waits_for_no_engine_that_hangs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await two_engines(stage)
+    hung, well = (stage.engines[endpoint] for endpoint in TWO)
+    still = asyncio.Event()
+
+    async def hangs() -> tuple[ModelCard, ...]:
+        await still.wait()
+        raise EngineUnreachable("It hung.")
+
+    monkeypatch.setattr(hung, "models", hangs)
+    whole = asyncio.create_task(reconcile_population(stage.runtime, WorkKey("Population", NAMESPACE, "desk")))
+    await _until(partial(_has_asked, well, len(well.calls)))
+    await quarantine(stage)
+    await reconcile_isolation(stage.runtime, WorkKey(ISOLATION, NAMESPACE, "dates"))
+    for _ in range(3):
+        await reconcile_replicas(stage.runtime, KEY)
+        await asyncio.sleep(0)
+    await _until(partial(_is_gone, well, name))
+    assert not whole.done()
+    still.set()
+    await asyncio.wait({whole})
+    await stage.runtime.flush()
+
+
+async def _has_asked(engine: EngineDouble, calls: int) -> bool:
+    return len(engine.calls) > calls
+
+
+async def _is_gone(engine: EngineDouble, name: str) -> bool:
+    return name not in engine._adapters
 
 
 async def _is_proved(view: EngineView, name: str) -> bool:

@@ -123,6 +123,34 @@ async def test_a_new_operator_changes_nothing_before_it_has_looked_at_the_engine
     assert (table(stage).routes[0].live, table(stage).quarantined) == (None, (name,))
 
 
+async def test_a_new_version_of_the_workloads_sends_nobody_elsewhere_while_nothing_can_be_proved(
+    stage: Stage,
+) -> None:
+    name = await served(stage)
+    await stage.restart(code="sha256:" + "d" * 64)
+    await stage.settle(1.0, work=False)
+    assert stage.runtime.residents[NAMESPACE, "desk"] == {}
+    assert (table(stage).routes[0].live, table(stage).engines) == (name, ("http://127.0.0.1:2",))
+    # One that restarts meanwhile has lost it, and nothing could prove what it loads.
+    stage.engine.restart()
+    await stage.settle(20.0, work=False)
+    assert table(stage).routes[0].live is None
+    await stage.settle(30.0)
+    assert table(stage).routes[0].live == name
+
+
+async def test_an_engine_that_was_just_added_holds_up_nothing_at_the_others(stage: Stage) -> None:
+    await served(stage)
+    body = desk(stage)
+    body["spec"]["serving"]["endpoints"].append("http://127.0.0.1:3")
+    await stage.apply(body)
+    population = stage.runtime.cache.population(NAMESPACE, "desk")
+    assert population is not None
+    stage.runtime.residency.view((NAMESPACE, "desk"), "http://127.0.0.1:2").standing.clear()
+    await tend_routes(stage.runtime, population)
+    assert table(stage).routes[0].live is None
+
+
 async def test_engines_that_are_away_keep_the_last_table_and_one_of_two_leaves_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

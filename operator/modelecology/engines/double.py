@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import TypeAlias
 
-from .port import EngineRefused, EngineUnreachable, ModelCard
+from .port import AnswerFailed, EngineRefused, EngineUnreachable, ModelCard
 
 Voice: TypeAlias = Callable[[str | None, str], str]
 """What answers a prompt: the adapter in the given directory, or the base if it is None."""
@@ -47,7 +47,8 @@ class EngineDouble:
 
     `voice` gives the answers, `exists` says which paths there are, `capacity` is the number of adapters.
     `lies` may be changed at any time; `down` makes every call raise EngineUnreachable; `calls` records what
-    was asked, in order. `requests` are those that run, by adapter; None for an engine that does not say.
+    was asked, in order. `broken` are the names, the base's too, over whose answers it fails. `requests` are
+    those that run, by adapter; None for an engine that does not say.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class EngineDouble:
         self._looks_left = 0
         self.lies = set(lies)
         self.down = False
+        self.broken: set[str] = set()
         self.requests: Counter[str] | None = Counter()
         self.calls: list[tuple[str, str]] = []
 
@@ -148,9 +150,11 @@ class EngineDouble:
     async def chat(self, model: str, prompt: str, max_tokens: int) -> str:
         """The voice's answer, cut to `max_tokens` words.
 
-        Raises EngineUnreachable; EngineRefused with 404 for an unknown model.
+        Raises EngineUnreachable, AnswerFailed; EngineRefused with 404 for an unknown model.
         """
         self._called("chat", model)
+        if model in self.broken:
+            raise AnswerFailed(f"{self._endpoint} failed while it answered")
         path = self._adapters.get(model, self._ghosts.get(model))
         known = path is not None or model == self._base
         if not known and Lie.UnloadFallsBackToBase not in self.lies:

@@ -20,6 +20,10 @@ class EngineUnreachable(EngineError):
     retry: ClassVar[bool] = True
 
 
+class AnswerFailed(EngineUnreachable):
+    """The engine broke over one answer, or was not done in time; whether others come is to be asked of it."""
+
+
 class EngineRefused(EngineError):
     """The engine understood the request and said no; the same request again gets the same answer.
 
@@ -63,7 +67,10 @@ class Fingerprint:
 
 @runtime_checkable
 class Engine(Protocol):
-    """One replica of a multi-LoRA server. Every call raises EngineUnreachable or EngineRefused."""
+    """One replica of a multi-LoRA server.
+
+    Every call raises EngineUnreachable or EngineRefused, and `chat` AnswerFailed.
+    """
 
     @property
     def endpoint(self) -> str:

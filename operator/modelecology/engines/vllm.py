@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import aiohttp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .port import EngineRefused, EngineUnreachable, ModelCard
+from .port import AnswerFailed, EngineRefused, EngineUnreachable, ModelCard
 from .signals import busy_adapters
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
@@ -20,6 +20,7 @@ MAX_MESSAGE_LENGTH: Final = 500
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_CHAT: Final = "/v1/chat/completions"
 _TOKEN_FIELD: Final = "serving.tokenSecretRef"
 
 
@@ -136,8 +137,8 @@ class VllmEngine:
     async def chat(self, model: str, prompt: str, max_tokens: int) -> str:
         """The greedy answer of `model` to one user message.
 
-        Raises EngineUnreachable; EngineRefused with 404 for an unknown model. A failure inside the engine is
-        worth another try here, unlike on load.
+        Raises EngineUnreachable; AnswerFailed for a failure inside the engine, which is worth another try
+        here, unlike on load, and where it takes too long; EngineRefused with 404 for an unknown model.
         """
         order = {
             "model": model,
@@ -146,9 +147,9 @@ class VllmEngine:
             "temperature": 0,
             "seed": 0,
         }
-        status, body = await self._request("POST", "/v1/chat/completions", order, self._patience.chat)
+        status, body = await self._request("POST", _CHAT, order, self._patience.chat)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise EngineUnreachable(f"{self._endpoint} failed while it answered: {_words(body)}")
+            raise AnswerFailed(f"{self._endpoint} failed while it answered: {_words(body)}")
         if status != HTTPStatus.OK:
             raise self._refusal(status, body)
         choices = self._parse(_Completion, body).choices
@@ -182,7 +183,8 @@ class VllmEngine:
         except aiohttp.InvalidURL as error:
             raise EngineRefused(0, f"{self._endpoint} is not a usable address; mend the endpoint") from error
         except TimeoutError as error:
-            raise EngineUnreachable(f"{self._endpoint}{path} did not answer within {total:g} s") from error
+            kind = AnswerFailed if path == _CHAT else EngineUnreachable
+            raise kind(f"{self._endpoint}{path} did not answer within {total:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise EngineUnreachable(f"{self._endpoint}{path} cannot be reached: {error}") from error
         if status in _BUSY:

@@ -67,6 +67,7 @@ class EngineView:
     looked: bool = False  # at least once, with or without an answer
     reachable: bool = False
     message: str = "not asked yet"
+    listed: frozenset[str] = frozenset()  # the adapters that it said it has, proved or not
     standing: dict[str, Standing] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
@@ -123,6 +124,7 @@ class ResidencyBoard:
 
     def __init__(self) -> None:
         self._views: dict[PopulationKey, dict[str, EngineView]] = {}
+        self._begun: set[PopulationKey] = set()  # of which every engine was looked at, once
 
     def view(self, population: PopulationKey, endpoint: str) -> EngineView:
         """Find the view of one engine, or start it."""
@@ -133,8 +135,9 @@ class ResidencyBoard:
         return {endpoint: self.view(population, endpoint) for endpoint in endpoints}
 
     def residency(self, population: PopulationKey, endpoints: tuple[str, ...], name: str) -> Residency:
-        """Sum up what all engines proved of one served name."""
+        """Sum up what all engines proved of one served name; a new one counts when it was looked at."""
         views = self.views(population, endpoints)
+        views = {e: v for e, v in views.items() if v.looked} or views
         messages = unreachable(views)
         messages += [
             f"{e}: {v.messages[name]}" for e, v in views.items() if v.reachable and name in v.messages
@@ -157,10 +160,14 @@ class ResidencyBoard:
     def drop(self, population: PopulationKey) -> None:
         """Forget a population that is gone."""
         self._views.pop(population, None)
+        self._begun.discard(population)
 
     def looked(self, population: PopulationKey, endpoints: tuple[str, ...]) -> bool:
-        """Say whether every engine was looked at since the start."""
-        return all(view.looked for view in self.views(population, endpoints).values())
+        """Say whether every engine was looked at since the start; nothing waits for one that comes later."""
+        looked = [view.looked for view in self.views(population, endpoints).values()]
+        if all(looked):
+            self._begun.add(population)
+        return population in self._begun and (any(looked) or not looked)
 
     def absent(self, population: PopulationKey, endpoints: tuple[str, ...], name: str) -> bool:
         """Say whether every engine has proved that a name is gone, those that leave included."""

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from modelecology.engines.port import Engine, EngineError, EngineRefused, Fingerprint, ModelCard
+from modelecology.engines.port import AnswerFailed, Engine, EngineError, EngineRefused, Fingerprint, ModelCard
 from modelecology.engines.residency import (
+    ABSENCE_PROMPT,
     Proof,
     load_and_prove,
     plan,
@@ -22,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 TRIES = 3  # proofs that may fail before an adapter counts as another one than was evaluated
 FIRST_PAUSE_SECONDS = 2.0  # after a refusal, doubled each time
 LAST_PAUSE_SECONDS = 60.0
+MOST_GONE = 64  # proofs of absence in one look
 PROVED_FOR = timedelta(minutes=5)  # then it is proved again: an engine may change its mind in between
 _NONE: Mapping[str, datetime] = {}
 
@@ -66,9 +68,11 @@ async def reconcile_engine(
     before, names, well = _of_engine(view), _of_adapters(view), view.looked
     try:
         cards = await engine.models()
-        view.reachable, view.refused, view.message = True, False, ""
         view.stepped = now()
+        view.listed = frozenset(card.id for card in cards if card.parent is not None)
         await _Steps(engine, view, now).go(wanted, cards, ours, routed, drains)
+        # Not before: one that lists its models and answers nothing is as good as away.
+        view.reachable, view.refused, view.message = True, False, ""
     except EngineError as error:
         # A refusal that comes as far as here is one to say what the engine serves: nothing can be proved.
         view.reachable, view.refused, view.message = False, not error.retry, str(error)
@@ -89,6 +93,7 @@ class _Steps:
         self._engine = engine
         self._view = view
         self._now = now
+        self._base: str | None = None
 
     async def go(
         self,
@@ -101,13 +106,14 @@ class _Steps:
         """Unload, load and prove what is due. Raises EngineUnreachable."""
         view = self._view
         listed = {card.id for card in cards}
+        self._base = next((card.id for card in cards if card.parent is None), None)
         _forget_lost(view, listed)
         steps = plan({r.name: r.path for r in wanted.values()}, cards, ours)
         for name in steps.foreign:
             _failed(view, name, "another adapter of this name is there, which is not ours")
         gone = (ours - listed) - view.absent - wanted.keys()
         runs = await self._may_run(steps.to_unload, routed, drains)
-        for name in (*steps.to_unload, *sorted(gone)):
+        for name in steps.to_unload:
             if name not in runs:
                 await self._unload(name, drains.get(name))
         loads = [name for name, _path in steps.to_load]
@@ -123,6 +129,9 @@ class _Steps:
         for name in owed:
             await self._prove(wanted[name])
         await self._prove_again([wanted[name] for name in there])
+        # Last, and not all at once: nobody can be waiting for the proof that what is not listed is gone.
+        for name in sorted(gone)[: MOST_GONE if wanted else None]:
+            await self._unload(name, drains.get(name))
 
     async def _may_run(
         self, names: Collection[str], routed: Collection[str] | None, drains: Mapping[str, datetime]
@@ -208,7 +217,9 @@ class _Steps:
         view.absent.discard(name)
         try:
             proof = await ask()
-        except EngineRefused as error:
+        except (EngineRefused, AnswerFailed) as error:
+            if isinstance(error, AnswerFailed) and not await self._answers():
+                raise
             count = view.refusals.get(name, 0)
             view.refusals[name] = count + 1
             pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(count, 10), LAST_PAUSE_SECONDS)
@@ -220,6 +231,16 @@ class _Steps:
         view.refusals.pop(name, None)
         view.again.pop(name, None)
         _judge(view, name, proof, view.stepped)
+        return True
+
+    async def _answers(self) -> bool:
+        """Say whether the base answers: then what broke is one adapter, and the others serve on."""
+        if self._base is None:
+            return False
+        try:
+            await self._engine.chat(self._base, ABSENCE_PROMPT, 1)
+        except EngineError:
+            return False
         return True
 
 

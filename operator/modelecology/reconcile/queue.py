@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 FIRST_BACKOFF_SECONDS = 0.2
@@ -81,11 +82,11 @@ class WorkQueue:
             self._working[key] = self._monotonic()
         return key
 
-    async def get(self) -> WorkKey:
-        """Wait for the next key that is due and that no worker holds."""
+    async def get(self, leave: AbstractSet[str] = frozenset()) -> WorkKey:
+        """Wait for the next key that is due and that no worker holds, of any kind but those to `leave`."""
         while True:
             self._changed.clear()
-            key, pause = self._next()
+            key, pause = self._next(leave)
             if key is not None:
                 self._working[key] = self._monotonic()
                 return key
@@ -95,7 +96,7 @@ class WorkQueue:
             except TimeoutError:
                 continue
 
-    def _next(self) -> tuple[WorkKey | None, float | None]:
+    def _next(self, leave: AbstractSet[str] = frozenset()) -> tuple[WorkKey | None, float | None]:
         now = self._monotonic()
         held: list[tuple[float, WorkKey]] = []
         found: WorkKey | None = None
@@ -109,7 +110,7 @@ class WorkQueue:
                 pause = due - now
                 break
             heapq.heappop(self._heap)
-            if key in self._working:
+            if key in self._working or key.kind in leave:
                 held.append((due, key))
                 continue
             del self._due[key]

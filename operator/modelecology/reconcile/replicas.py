@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 
 from modelecology.api.population import Population
 from modelecology.governance.log import LogBroken, LogState
+from modelecology.governance.routing import quarantined
 from modelecology.governance.succession import residents
 from modelecology.kube.cluster import POPULATION
 
@@ -45,10 +46,13 @@ async def reconcile_replicas(runtime: Runtime, key: WorkKey) -> None:
     # What came or went since the last whole look is left to the next one, which every Decision calls for; but
     # what is done with its last requests is unloaded here.
     wanted = {name: each for name, each in known.items() if name in resident}
-    leaving = drains(population, log, runtime.now()).keys()
+    engines = engines_of(runtime, population)
+    # Nor does what is quarantined wait for a whole look, which one slow engine may hold up for minutes.
+    cut = {n for n in quarantined(log) if not runtime.residency.absent(where, engines, n)}
+    leaving = drains(population, log, runtime.now()).keys() | cut
     if not wanted and not leaving:
         return
-    for endpoint, view in runtime.residency.views(where, engines_of(runtime, population)).items():
+    for endpoint, view in runtime.residency.views(where, engines).items():
         if not view.lock.locked():
             # None waits for another: one that is away may take seconds to say so.
             runtime.in_background(_look(runtime, population, log, endpoint, wanted, leaving))

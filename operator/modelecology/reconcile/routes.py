@@ -27,6 +27,7 @@ from modelecology.governance.facts import RevisionRecord
 from modelecology.governance.log import LogBroken, LogState
 from modelecology.governance.routing import MOST_RULES, Proofs, quarantined, routes
 from modelecology.governance.routing import TaskRoute as Found
+from modelecology.governance.succession import residents
 from modelecology.kube.cluster import POPULATION, Body
 from modelecology.kube.errors import KubeError, NotFound
 from modelecology.translation import policy
@@ -214,7 +215,7 @@ def _table(
     def percent(record: RevisionRecord) -> int:
         return step_of(rules, record.step).percent if rules is not None else 0
 
-    proofs = _proofs(runtime, population, last)
+    proofs = _proofs(runtime, population, log, last)
     found = routes(log, contracts, proofs, spec.policy.shadow.sample, percent)
     if found.left_out and (last is None or len(last.rules) < MOST_RULES):
         said = "%s/%s: the table has room for %d rules of contract.match; the last %d are left out"
@@ -250,11 +251,13 @@ def _route(found: Found) -> TaskRoute:
     )
 
 
-def _proofs(runtime: Runtime, population: Population, last: RoutingTable | None) -> Proofs:
+def _proofs(runtime: Runtime, population: Population, log: LogState, last: RoutingTable | None) -> Proofs:
     """Say what each engine that answers has proved; what one of them is wrong about counts for none.
 
     Until all were looked at since the start, and while none answers, what the last table says stands: the
-    operator's own start, or its own network, is no reason to send users elsewhere.
+    operator's own start, or its own network, is no reason to send users elsewhere. Nor is it that nothing
+    can be proved just now, since an answer of the generalist has to be made anew, or the store is away: what
+    the last table says of such an adapter stands on each engine that has listed it all the while.
     """
     where = (population.metadata.namespace, population.metadata.name)
     endpoints = population.spec.serving.endpoints
@@ -264,10 +267,16 @@ def _proofs(runtime: Runtime, population: Population, last: RoutingTable | None)
         return {e: _names(last) for e in last.engines if e in endpoints}
     each = [item for view in answering.values() for item in view.standing.items()]
     wrong = {name for name, standing in each if standing is Standing.MISMATCHED}
-    return {
-        e: frozenset(n for n, s in view.standing.items() if s is Standing.PROVED) - wrong
+    known, stands = runtime.residents.get(where, {}), dict[str, frozenset[str]]()
+    if last is not None:
+        told = _names(last) & {r.served_name for r in residents(log) if r.served_name not in known}
+        views = {e: view for e, view in answering.items() if e in last.engines}
+        stands = {e: (told & view.listed) - view.standing.keys() for e, view in views.items()}
+    proved = {
+        e: frozenset(name for name, standing in view.standing.items() if standing is Standing.PROVED)
         for e, view in answering.items()
     }
+    return {e: (names | stands.get(e, frozenset())) - wrong for e, names in proved.items()}
 
 
 def _names(table: RoutingTable) -> frozenset[str]:

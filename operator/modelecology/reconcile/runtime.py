@@ -148,7 +148,7 @@ class Runtime:
         return self._stores[name]
 
     def engine(self, population: Population, endpoint: str) -> Engine:
-        """Open an engine, once per endpoint and token."""
+        """Open an engine, once a population: one that lets go of it ends no calls of another."""
         name = self._engine_name(population, endpoint)
         if name not in self._engines:
             self._engines[name] = self.open_engine(population, endpoint)
@@ -161,8 +161,8 @@ class Runtime:
             await engine.close()
 
     def _engine_name(self, population: Population, endpoint: str) -> str:
-        token = population.spec.serving.token_secret_ref
-        return f"{endpoint} {population.metadata.namespace}/{token}" if token else endpoint
+        meta, token = population.metadata, population.spec.serving.token_secret_ref
+        return f"{endpoint} {meta.namespace}/{meta.name} {token or ''}"
 
     def runner(self, population: Population) -> RunnerLine:
         """Open the runner of a population and its watch, once for each way that jobs go."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from typing import NoReturn
 
 from modelecology.api.vocabulary import QUARANTINE_ANNOTATION
@@ -33,10 +34,14 @@ _STAGES: dict[str, Callable[[Runtime, WorkKey], Awaitable[None]]] = {
 }
 
 
-async def work(runtime: Runtime) -> NoReturn:
-    """Work until cancelled. No error of one object ever ends it."""
+LONG = frozenset({POPULATION.kind})
+"""Kinds of keys whose looks may wait for engines, for minutes."""
+
+
+async def work(runtime: Runtime, leave: AbstractSet[str] = frozenset()) -> NoReturn:
+    """Work until cancelled, on all kinds but those to `leave`. No error of one object ever ends it."""
     while True:
-        key = await runtime.queue.get()
+        key = await runtime.queue.get(leave)
         QUEUE.set(runtime.queue.ready())
         started = time.perf_counter()
         try:
