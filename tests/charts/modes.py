@@ -25,6 +25,7 @@ OPERATOR_MODES: dict[str, Values] = {
         "kubeRay": {"enabled": False},
         "serviceAccount": {"create": False, "name": "mine"},
         "rbac": {"create": False, "aggregate": False},
+        "actors": {"verify": False},
         "networkPolicy": {"enabled": False},
         "uninstall": {"releaseFinalizers": False},
     },
@@ -52,6 +53,7 @@ OPERATOR_MODES: dict[str, Values] = {
             "egress": {"enabled": True, "extra": [{"ports": [{"port": 9000}]}]},
         },
         "podDisruptionBudget": {"enabled": True},
+        "actors": {"trusted": ["system:serviceaccount:argocd:argocd-server"]},
         "metrics": {
             "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
             "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},

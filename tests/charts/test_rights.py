@@ -73,8 +73,8 @@ def test_a_namespaced_operator_has_no_right_in_the_cluster(namespaces: list[str]
     assert all(b["subjects"] == [account] for b in granted if b["kind"] == "RoleBinding")
 
 
-def test_without_the_aggregated_roles_a_namespaced_release_has_nothing_of_the_cluster_but_the_kinds() -> None:
-    objects = render(OPERATOR, {"rbac": {"aggregate": False}})
+def test_a_namespaced_release_can_do_with_nothing_of_the_cluster_but_the_kinds() -> None:
+    objects = render(OPERATOR, {"rbac": {"aggregate": False}, "actors": {"verify": False}})
     wide = {each["kind"] for each in objects if "namespace" not in each["metadata"]}
     assert wide == {"CustomResourceDefinition"}
 

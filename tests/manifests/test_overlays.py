@@ -11,11 +11,12 @@ import yaml
 
 from testbed.cluster import Cluster
 from testbed.places import REPOSITORY
-from tests.charts.helm import OPERATOR, Manifest, Values, is_hook, render
+from tests.charts.helm import OPERATOR, Manifest, Values, is_hook, of_kind, render
 
 from .kustomize import MANIFESTS, build, build_in
 
 NAMESPACE = "eco"
+POLICY = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 HELMS_LABELS = ("helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/version")
 
 
@@ -51,8 +52,9 @@ def _by_key(objects: list[Manifest]) -> dict[tuple[str, str, str], Manifest]:
 @pytest.mark.parametrize(
     ("overlay", "namespace", "values"),
     [
-        ("namespaced", NAMESPACE, {}),
-        ("cluster", "modelecology-system", {"scope": "Cluster"}),
+        # Kustomize would put the policy on who signs into a namespace, so it is a file of its own.
+        ("namespaced", NAMESPACE, {"actors": {"verify": False}}),
+        ("cluster", "modelecology-system", {"scope": "Cluster", "actors": {"verify": False}}),
     ],
 )
 def test_an_overlay_is_what_the_chart_renders(
@@ -64,6 +66,13 @@ def test_an_overlay_is_what_the_chart_renders(
     assert ours.keys() == charts.keys()
     for key, manifest in ours.items():
         assert manifest == charts[key], key
+
+
+def test_the_policy_on_who_signs_is_the_charts() -> None:
+    text = (MANIFESTS / "actors.yaml").read_text(encoding="utf-8")
+    charts = of_kind(render(OPERATOR, {"scope": "Cluster"}), *POLICY)
+    assert _by_key(list(yaml.safe_load_all(text))) == _by_key(charts)
+    assert len(charts) == 2
 
 
 @pytest.mark.parametrize(
