@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from modelecology.store.errors import FileTooLarge
 from modelecology.store.files import Files, Seen
 
 from .conftest import Ground
@@ -44,6 +45,13 @@ def test_a_file_that_is_not_there_is_none_whatever_was_known_of_it(files: Files)
     assert files.look("d/never") is None
     assert files.look("d") is None
     assert files.download("d/never") is None
+
+
+def test_a_file_that_is_larger_than_it_may_be_is_not_read(files: Files) -> None:
+    files.replace("d/large", b"x" * 1000)
+    assert files.look("d/large", limit=1000) is not None
+    with pytest.raises(FileTooLarge, match="d/large has 1000 bytes; 999 are read at most"):
+        files.look("d/large", limit=999)
 
 
 def test_a_file_is_created_once_only(files: Files) -> None:

@@ -112,6 +112,9 @@ def test_a_data_file_in_the_store_and_one_on_a_volume_are_read(ground: Ground, t
     for uri in ("store:///data/none", "store:///data", f"file://{tmp_path}/none"):
         with pytest.raises(PlaceNotFound):
             places.read(uri)
+    for uri in ("store:///data/x.jsonl", f"file://{tmp_path}/my%20y.jsonl"):
+        with pytest.raises(PlaceNotFound, match="has 3 bytes; 2 are read at most"):
+            places.read(uri, 2)
 
 
 def test_a_base_in_the_store_is_a_local_directory_of_its_digest(ground: Ground, tmp_path: Path) -> None:

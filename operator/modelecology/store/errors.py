@@ -6,6 +6,7 @@ StoreError
 +-- StoreFormatUnknown   written by a newer version; no retry
 +-- ArtifactMissing      no committed artifact of this key
 +-- ArtifactCorrupt      bytes differ from what was committed
++-- FileTooLarge         a file has more bytes than are read at once
 +-- PlaceNotFound        a data, base or artifact uri leads nowhere or where it must not
 +-- KeyUnusable          a file that is to hold a key of the log holds none; retry after it does
 """
@@ -54,6 +55,12 @@ class ArtifactCorrupt(StoreError):
     """Stored bytes are not those that were committed."""
 
     reason = Reason.ARTIFACT_CORRUPT
+
+
+class FileTooLarge(StoreError):
+    """A file is larger than anything of its kind has a reason to be, so it is not read."""
+
+    reason = Reason.STORE_UNAVAILABLE
 
 
 class PlaceNotFound(StoreError):

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from modelecology.store.errors import StoreError, StoreFull, StoreUnavailable
+from modelecology.store.errors import FileTooLarge, StoreError, StoreFull, StoreUnavailable
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
+
+LARGEST_READ = 128 << 20
+"""Bytes of a file that is read at once, at most: whoever fills a store must not be able to fill a memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,11 @@ class Files(Protocol):
         """Make the root where that is ours to do."""
         ...
 
-    def look(self, relative: str, known: str = "") -> Seen | None:
-        """Read a file unless it still has the known stamp, in one request; None where there is none."""
+    def look(self, relative: str, known: str = "", limit: int = LARGEST_READ) -> Seen | None:
+        """Read a file unless it still has the known stamp, in one request; None where there is none.
+
+        Raises FileTooLarge for one of more than `limit` bytes, of which none are read.
+        """
         ...
 
     def prepare(self, relative: str) -> None:
@@ -105,6 +111,12 @@ class Files(Protocol):
     def leave(self, workplace: Path) -> None:
         """Drop a workplace that is not the place itself."""
         ...
+
+
+def refuse_large(where: str, size: int, limit: int) -> None:
+    """Insist that a file may be read at once. Raises FileTooLarge."""
+    if size > limit:
+        raise FileTooLarge(f"{where} has {size} bytes; {limit} are read at most. See what put it there.")
 
 
 @contextmanager

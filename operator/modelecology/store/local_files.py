@@ -13,9 +13,11 @@ from typing import BinaryIO
 
 from modelecology.store.errors import StoreUnavailable
 from modelecology.store.files import (
+    LARGEST_READ,
     Entry,
     Seen,
     local_errors,
+    refuse_large,
     refuse_volume_without_links,
     sync_directory,
     sync_file,
@@ -77,7 +79,7 @@ class LocalFiles:
         if (mode | (owners & granted)) != mode:
             path.chmod(mode | (owners & granted))
 
-    def look(self, relative: str, known: str = "") -> Seen | None:
+    def look(self, relative: str, known: str = "", limit: int = LARGEST_READ) -> Seen | None:
         """Read a regular file; a link is never followed."""
         path = self.root / relative
         with local_errors(f"reading {relative}", self.root):
@@ -89,7 +91,9 @@ class LocalFiles:
             if file is None:
                 return None
             with file:
-                return Seen(file.read(), _stamp(os.fstat(file.fileno())))
+                status = os.fstat(file.fileno())
+                refuse_large(self.where(relative), status.st_size, limit)
+                return Seen(file.read(), _stamp(status))
 
     def _opened(self, relative: str) -> BinaryIO | None:
         """Open a regular file; a link is never followed, and a directory is no file."""

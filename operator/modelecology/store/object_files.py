@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelecology.store.errors import StoreError
-from modelecology.store.files import Entry, Seen, local_errors
+from modelecology.store.files import LARGEST_READ, Entry, Seen, local_errors, refuse_large
 
 PART_BYTES = 16 << 20
 """Size of a part of a large upload; four parts are in memory at once."""
@@ -83,13 +83,14 @@ class ObjectFiles:
             # The library's own words may hold a whole request, with a token in it: they go no further.
             raise self._meaning(error, doing) from None
 
-    def look(self, relative: str, known: str = "") -> Seen | None:
+    def look(self, relative: str, known: str = "", limit: int = LARGEST_READ) -> Seen | None:
         """Ask for an object on the condition that it is another one than is known."""
         from obstore.exceptions import NotModifiedError
 
         with self._translated(f"reading {relative}"):
             try:
                 found = self._objects.get(relative, options={"if_none_match": known} if known else None)
+                refuse_large(self.where(relative), found.meta["size"], limit)
                 return Seen(bytes(found.bytes()), _stamp(found.meta))
             except NotModifiedError:
                 return Seen(None, known)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from modelecology.store.cache import Cache
 from modelecology.store.digests import directory_digest
-from modelecology.store.errors import PlaceNotFound
+from modelecology.store.errors import FileTooLarge, PlaceNotFound
 from modelecology.store.files import Files
 from modelecology.store.transfer import copy_files
 
@@ -75,7 +75,10 @@ class Places:
         path = self._local(uri)
         if path is None:
             relative = relative_place(uri) or ""
-            seen = self._files.look(relative)
+            try:
+                seen = self._files.look(relative, limit=limit)
+            except FileTooLarge as error:
+                raise PlaceNotFound(str(error)) from error
             if seen is None:
                 raise PlaceNotFound(f"{self._files.where(relative)} is not there.")
             return seen.content or b""
