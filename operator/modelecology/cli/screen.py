@@ -12,6 +12,11 @@ from rich.text import Text
 # What is piped is wide enough that no name is cut, as kubectl does.
 _PIPE_WIDTH = 160
 
+# What a model, an engine or an API server says may hold sequences that a terminal obeys.
+_COMMANDS = dict.fromkeys(
+    {*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "\N{REPLACEMENT CHARACTER}"
+)
+
 
 class Output(StrEnum):
     """The forms of a result."""
@@ -40,7 +45,8 @@ class Screen:
         self.out.print(text, highlight=False, soft_wrap=True)
 
     def text(self, text: str) -> None:
-        """Write a result that is already text, as it is."""
+        """Write a result that is already text, as it is; a terminal gets no commands with it."""
+        text = text.translate(_COMMANDS) if self.out.is_terminal else text
         self.out.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def hint(self, *lines: str) -> None:
@@ -51,6 +57,7 @@ class Screen:
 
     def fail(self, message: str, remedy: str) -> None:
         """Say what went wrong, and what to do."""
+        message = message.translate(_COMMANDS) if self.err.is_terminal else message
         self.err.print(f"Error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
         if remedy:
             self.err.print(remedy, highlight=False, markup=False, soft_wrap=True)
