@@ -45,7 +45,7 @@ check: .venv/.synced ## the fast gate: ruff, mypy, import contracts, CRDs, docs
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy -p modelecology -p testbed
 	@.venv/bin/mypy tests bench
-	@.venv/bin/mypy manifests/argocd/render.py
+	@.venv/bin/mypy manifests/argocd/render.py manifests/examples/gpu/guard.py
 	@.venv/bin/lint-imports --no-cache
 	@$(PYTHON) -m modelecology.crds --check
 	@$(PYTHON) -m modelecology.governance.diagram --check

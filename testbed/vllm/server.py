@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from testbed.places import Progress, say
+from testbed.places import REPOSITORY, Progress, say
 from testbed.probe import answers_plainly
 from testbed.processes import Command, free_ports
 from testbed.servers import FamilyServer
@@ -68,6 +68,7 @@ class VllmServer(FamilyServer):
             *(f"--{name}={value}" for name, value in options.items()),
             # Without them it compiles for minutes what a test asks once.
             *("--enable-lora", "--enforce-eager"),
+            "--middleware=guard.Guard",
         ]
         command = Command(
             name="vllm",
@@ -82,8 +83,8 @@ class VllmServer(FamilyServer):
                 "VLLM_CONFIG_ROOT": str(self.directory / "config"),
                 "HF_HUB_OFFLINE": "1",
                 "TOKENIZERS_PARALLELISM": "false",
-                # Ours, which it must not import.
-                "PYTHONPATH": "",
+                # Not ours, which it must not import.
+                "PYTHONPATH": str(REPOSITORY / "manifests/examples/gpu"),
             },
         )
         self._progress(f"starting vLLM on {self._model}; ready in about two minutes")

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from modelecology.engines.port import EngineRefused
@@ -39,6 +40,23 @@ async def test_without_its_token_nothing_is_listed_and_nothing_loaded(
         with pytest.raises(EngineRefused, match="401: Unauthorized"):
             await attempt
     await stranger.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/adapters"), ("DELETE", "/adapters/dates"), ("POST", "/invocations"), ("GET", "/docs")],
+)
+async def test_the_doors_that_vllm_leaves_open_are_guarded(
+    vllm_server: VllmServer, method: str, path: str
+) -> None:
+    async with aiohttp.ClientSession(vllm_server.endpoint) as client:
+        for headers in ({}, {"Authorization": "Bearer nobody"}):
+            async with client.request(method, path, headers=headers, json={}) as answer:
+                assert answer.status == 401
+        async with client.request(
+            method, path, headers={"Authorization": f"Bearer {vllm_server.token}"}, json={}
+        ) as answer:
+            assert answer.status != 401
 
 
 async def test_an_adapter_of_too_high_a_rank_is_refused_and_not_listed(

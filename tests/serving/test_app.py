@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from modelecology.serving.tokens import TokenFile
 from testbed.waiting import until
 from tests.serving.conftest import StartEngine, healthy
 
@@ -93,6 +94,15 @@ async def test_several_prompts_are_continued_in_order(start_engine: StartEngine)
     assert texts[0] == texts[1] + texts[2]
 
 
+async def test_what_a_request_says_for_the_gateways_rules_changes_no_answer(
+    start_engine: StartEngine,
+) -> None:
+    client = await start_engine()
+    _, plain = await ask(client)
+    status, marked = await ask(client, metadata={"source": "mail"})
+    assert (status, marked["choices"]) == (200, plain["choices"])
+
+
 async def test_a_seed_makes_a_sampled_answer_repeat(start_engine: StartEngine) -> None:
     client = await start_engine()
     answers = [
@@ -127,7 +137,9 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
         "maximum context length is 256 tokens",
     ),
     "too many stops": ({"stop": ["a", "b", "c", "d", "e"]}, "stop must hold at most 4"),
-    "an empty stop": ({"stop": ""}, "none of them empty"),
+    "an empty stop": ({"stop": ""}, "each of 1 to 256 characters"),
+    "a stop that would keep all waiting": ({"stop": "a" * 257}, "each of 1 to 256 characters"),
+    "metadata that is no text": ({"metadata": {"a": 1}}, "metadata.a: "),
 }
 
 
@@ -172,8 +184,9 @@ async def test_an_engine_whose_base_is_still_loading_says_so(start_engine: Start
     await healthy(client)
 
 
-async def test_a_token_is_wanted_everywhere_but_at_health(start_engine: StartEngine) -> None:
-    client = await start_engine(token="opensesame")
+async def test_a_token_is_wanted_everywhere_but_at_health(start_engine: StartEngine, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("opensesame\n")
+    client = await start_engine(token=TokenFile(tmp_path / "token"))
     for path in ("/v1/models", "/metrics", "/nowhere"):
         async with client.get(path) as answer:
             assert answer.status == HTTPStatus.UNAUTHORIZED
@@ -181,6 +194,11 @@ async def test_a_token_is_wanted_everywhere_but_at_health(start_engine: StartEng
             assert answer.status == HTTPStatus.UNAUTHORIZED
     async with client.get("/v1/models", headers={"Authorization": "Bearer opensesame"}) as answer:
         assert answer.status == HTTPStatus.OK
+    # A token that leaked is changed, and opens nothing from then on.
+    (tmp_path / "token").write_text("another-one\n")
+    for word, status in (("opensesame", HTTPStatus.UNAUTHORIZED), ("another-one", HTTPStatus.OK)):
+        async with client.get("/v1/models", headers={"Authorization": f"Bearer {word}"}) as answer:
+            assert answer.status == status
 
 
 async def test_a_request_that_is_too_large_or_hides_its_size_is_turned_away(

@@ -1,10 +1,13 @@
-"""What the command lines of gateway and engine have in common."""
+"""What the command lines of gateway, engine and judge have in common."""
 
 from __future__ import annotations
 
 import argparse
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
+
+from .tokens import TokenFile, TokenUnusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,14 @@ class Whole:
         if not self.low <= value <= self.high:
             raise argparse.ArgumentTypeError(f"{text} is not a whole number from {self.low} to {self.high}")
         return value
+
+
+def token_file(parser: argparse.ArgumentParser, option: str, path: Path | None) -> TokenFile | None:
+    """Read the token that an option names. Prints what is wrong with it and raises SystemExit(2)."""
+    try:
+        return None if path is None else TokenFile(path)
+    except TokenUnusable as error:
+        parser.error(f"{option}: {error}")
 
 
 def refuse_open_door(parser: argparse.ArgumentParser, host: str, *, token: bool, insecure: bool) -> None:

@@ -23,7 +23,7 @@ from modelecology.serving.gateway.metrics import GatewayMetrics
 from modelecology.serving.gateway.recorder import MemoryRecorder
 from modelecology.serving.gateway.service import Clocks
 from modelecology.serving.gateway.tables import Offer, Tables
-from modelecology.serving.gateway.tokens import TokenFile
+from modelecology.serving.tokens import TokenFile
 from modelecology.serving.tracing import NO_TRACING, Tracing
 from testbed.waiting import until as until  # noqa: PLC0414  # the tests of servers know it by this place
 

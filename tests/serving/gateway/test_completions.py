@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import tracemalloc
 
 import pytest
 
 from modelecology.serving.gateway.app import Limits
+from modelecology.serving.gateway.orders import memory_of
 from tests.serving.gateway.stage import (
     CANARY,
     LIVE,
@@ -176,6 +179,45 @@ async def test_more_requests_than_may_run_are_told_to_come_back() -> None:
         assert (status, headers["retry-after"]) == (503, "1")
         engine.gate.set()
         assert (await first)[0] == 200
+
+
+async def test_what_would_take_more_memory_than_there_is_is_told_to_come_back() -> None:
+    engine = Engine(held={LIVE})
+    limits = Limits(running_bytes=20_000)
+    async with engine_listening(engine), staged([engine], limits=limits) as stage:
+        stage.publish()
+        # Alone even a large one is let in, or it never would be.
+        first = asyncio.create_task(stage.ask(text="x" * 10_000))
+        await until(lambda: engine.running == 1)
+        status, _, headers = await stage.ask()
+        assert (status, headers["retry-after"]) == (503, "1")
+        engine.gate.set()
+        assert (await first)[0] == 200
+        assert (await stage.ask())[0] == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" + ",".join(["[]"] * 20_000) + "]",
+        "[" + ",".join(['{"a":1}'] * 20_000) + "]",
+        "[" + ",".join(f'{{"k{n}":{{}}}}' for n in range(20_000)) + "]",
+        "{" + ",".join(f'"{n}":1' for n in range(20_000)) + "}",
+        "[" + ",".join(f'"{n}"' for n in range(20_000)) + "]",
+        "[" + ",".join(map(str, range(20_000))) + "]",
+        '"' + "a" * 20_000 + "\N{GRINNING FACE}" + '"',
+    ],
+    ids=["lists", "objects", "objects of objects", "names", "texts", "numbers", "a wide text"],
+)
+def test_the_memory_of_a_body_is_estimated_rather_too_high(body: str) -> None:
+    raw = body.encode()
+    tracemalloc.start()
+    read = json.loads(raw)
+    sent = json.dumps(read, separators=(",", ":")).encode()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(sent) > 0
+    assert taken + len(raw) < memory_of(raw) < 8 * (taken + len(raw))
 
 
 async def test_the_list_of_models_has_each_name_once_and_no_quarantined_one(stage: Stage) -> None:

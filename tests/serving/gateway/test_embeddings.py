@@ -16,7 +16,7 @@ from aiohttp import web
 
 from modelecology.serving.gateway.embedder import Embedder, EmbedderAway, Place, RuleEmbedder
 from modelecology.serving.gateway.embeddings import Embeddings
-from modelecology.serving.gateway.tokens import TokenFile
+from modelecology.serving.tokens import TokenFile
 from tests.serving.conftest import StartEngine
 from tests.serving.gateway.meaning import meaning
 from tests.serving.gateway.stage import listening

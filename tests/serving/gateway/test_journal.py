@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from modelecology.api.live_records import Arm, Exchange
-from modelecology.serving.gateway.journal import Draft, Journal, Judged, Said, Seen
+from modelecology.serving.gateway.journal import Draft, Journal, Judged, Keep, Said, Seen
 from modelecology.serving.gateway.metrics import GatewayMetrics
+from modelecology.serving.gateway.orders import written
 from modelecology.serving.gateway.recorder import MemoryRecorder
 from testbed.waiting import until
 
@@ -61,3 +64,29 @@ async def test_what_is_being_redacted_waits_still_and_what_is_written_makes_room
     await running
     found = [record.request_id for record in recorder.records if isinstance(record, Exchange)]
     assert found == ["a", "c"]
+
+
+async def test_a_hook_sees_the_words_of_a_message_as_they_were_sent() -> None:
+    name = "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller"
+    messages = [
+        {"role": "user", "content": f'{name} says "no"\nto Ann'},
+        {"role": "user", "content": [{"type": "text", "text": "user: Ann"}]},
+    ]
+    seen_by_hook: list[str] = []
+
+    def hook(text: str) -> str:
+        seen_by_hook.append(text)
+        return text.replace(name, "[name]").replace("user", "[role]")
+
+    recorder = MemoryRecorder()
+    journal = Journal(recorder, GatewayMetrics(), lambda: 1.0, keep=Keep.PROMPTS, redact=hook)
+    draft = replace(seen("a", prompt=written(messages), text="fine"), prompt_is_json=True)
+    assert journal.add(draft)
+    journal.end()
+    await journal.run()
+    (kept,) = (record for record in recorder.records if isinstance(record, Exchange))
+    assert json.loads(kept.prompt or "") == [
+        {"role": "user", "content": '[name] says "no"\nto Ann'},
+        {"role": "user", "content": [{"type": "text", "text": "[role]: Ann"}]},
+    ]
+    assert seen_by_hook[0] == f'{name} says "no"\nto Ann'

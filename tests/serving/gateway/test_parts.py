@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelecology.serving.gateway.metrics import MOST_NAMES, GatewayMetrics
 from modelecology.serving.gateway.replicas import REST_SECONDS, Replica, Replicas
-from modelecology.serving.gateway.tokens import TokenFile, TokenUnusable
+from modelecology.serving.tokens import TokenFile, TokenUnusable
 
 
 class Clock:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from modelecology.serving.gateway.app import Limits
-from modelecology.serving.gateway.tokens import TokenFile
+from modelecology.serving.tokens import TokenFile
 from tests.serving.gateway.stage import LIVE, Engine, Stage, engine_listening, listening, staged, until
 
 

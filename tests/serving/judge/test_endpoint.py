@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from modelecology.serving.gateway.tokens import TokenFile
 from modelecology.serving.judge.comparison import Comparison, Word
 from modelecology.serving.judge.endpoint import Endpoint
 from modelecology.serving.judge.port import JudgeAway, JudgeFailed
+from modelecology.serving.tokens import TokenFile
 from tests.serving.gateway.stage import listening
 
 ASKED = Comparison("which day?", "1 May", "2 May")

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
+from modelecology.serving.tokens import TokenFile
 from modelecology.serving.tracing import NO_TRACING, Tracing
 
 from .doorman import Doorman
@@ -42,7 +43,7 @@ _CLIENT_GONE: Final = 499
 def build_app(
     service: EngineService,
     *,
-    token: str | None = None,
+    token: TokenFile | None = None,
     on_failure: Callable[[], None] = lambda: None,
     tracing: Tracing = NO_TRACING,
 ) -> FastAPI:

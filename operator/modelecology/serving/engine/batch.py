@@ -14,6 +14,7 @@ from transformers.cache_utils import DynamicLayer
 Finish = Literal["stop", "length"]
 
 MAX_STOPS: Final = 4
+MAX_STOP_CHARACTERS: Final = 256  # every token is held beside every part of each
 
 _UNFINISHED: Final = "\N{REPLACEMENT CHARACTER}"
 """What a character's first bytes are read as, until its last ones are there."""
@@ -231,7 +232,8 @@ def _pad_keys(state: Tensor, length: int) -> Tensor:
 def _settled(text: str, stops: Sequence[str]) -> str:
     """Leave out the end that the next token may change: a part of a character, or of a text that ends all."""
     text = text.rstrip(_UNFINISHED)
-    begun = [size for stop in stops for size in range(1, len(stop)) if text.endswith(stop[:size])]
+    most = len(text) + 1
+    begun = [n for stop in stops for n in range(1, min(len(stop), most)) if text.endswith(stop[:n])]
     return text[: len(text) - max(begun, default=0)]
 
 

@@ -1,12 +1,13 @@
 """Who may come in, and with how much: the bearer token and the size of a request."""
 
-import hmac
 from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from modelecology.serving.tokens import TokenFile
 
 from .wire import error_body
 
@@ -18,7 +19,7 @@ _OPEN: Final = frozenset({"/health"})
 class Doorman:
     """Turns away what lacks the token (401) or is too large (413, or 411 if it does not say its size)."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: TokenFile | None) -> None:
         self._app = app
         self._token = token
 
@@ -34,10 +35,9 @@ class Doorman:
             await refusal(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
-        if self._token is not None and scope["path"] not in _OPEN:
-            expected = f"Bearer {self._token}".encode()
-            if not hmac.compare_digest(headers.get("authorization", "").encode(), expected):
-                return _say(HTTPStatus.UNAUTHORIZED, "Send the engine's token as Authorization: Bearer.")
+        known = self._token is None or self._token.is_in(headers.get("authorization", ""))
+        if not known and scope["path"] not in _OPEN:
+            return _say(HTTPStatus.UNAUTHORIZED, "Send the engine's token as Authorization: Bearer.")
         if scope["method"] in {"POST", "PUT", "PATCH"}:
             length = headers.get("content-length", "")
             if not length.isdecimal():

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from modelecology.serving.arguments import Whole, refuse_open_door
+from modelecology.serving.arguments import Whole, refuse_open_door, token_file
+from modelecology.serving.tokens import TokenFile
 
 DTYPES: Final = ("bfloat16", "float32")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """Everything that an engine is told at its start. `roots` are resolved; `token` is never logged."""
+    """Everything that an engine is told at its start. `roots` are resolved."""
 
     model: str
     served_name: str
@@ -28,7 +29,7 @@ class EngineOptions:
     roots: tuple[str, ...]
     dtype: str
     threads: int | None
-    token: str | None
+    token: TokenFile | None
     drain_seconds: float
 
 
@@ -41,7 +42,7 @@ def parse(arguments: Sequence[str] | None = None) -> EngineOptions:
     for root in given.allow_root:
         if not Path(root).is_dir():
             parser.error(f"--allow-root {root} is not a directory")
-    token = _token(parser, given.token_file)
+    token = token_file(parser, "--token-file", given.token_file)
     refuse_open_door(parser, given.host, token=token is not None, insecure=given.insecure)
     return EngineOptions(
         model=os.path.abspath(given.model),
@@ -96,19 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="threads of torch (default: OMP_NUM_THREADS)",
     )
-    add("--token-file", metavar="FILE", help="file with the bearer token that clients must send")
+    add("--token-file", type=Path, metavar="FILE", help="file with the bearer token that clients must send")
     add("--insecure", action="store_true", help="listen on other addresses without a token")
     add("--drain-seconds", type=float, default=60.0, metavar="S", help="time to end requests on unload")
     return parser
-
-
-def _token(parser: argparse.ArgumentParser, path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        token = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        parser.error(f"--token-file {path} cannot be read: {error}")
-    if not token:
-        parser.error(f"--token-file {path} is empty")
-    return token

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .batch import MAX_STOPS, Completion, Finish, Sampling
+from .batch import MAX_STOP_CHARACTERS, MAX_STOPS, Completion, Finish, Sampling
 
 MAX_PROMPTS = 64
 
@@ -67,6 +67,8 @@ class _Generation(_Order):
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: str | None = None
+    # The gateway routes by it and passes it on; it says nothing of the answer.
+    metadata: dict[str, str] | None = None
     # Accepted at the value that means nothing, since clients send them unasked.
     presence_penalty: Literal[0] = 0
     frequency_penalty: Literal[0] = 0
@@ -77,10 +79,12 @@ class _Generation(_Order):
         return Sampling(self.temperature, self.top_p, seed)
 
     def stops(self) -> tuple[str, ...]:
-        """The texts that end an answer. Raises ValueError if there are too many or an empty one."""
+        """The texts that end an answer. Raises ValueError if there are too many, a long or an empty one."""
         stops = (self.stop,) if isinstance(self.stop, str) else (self.stop or ())
-        if len(stops) > MAX_STOPS or "" in stops:
-            raise ValueError(f"stop must hold at most {MAX_STOPS} texts, none of them empty")
+        if len(stops) > MAX_STOPS or any(not 0 < len(stop) <= MAX_STOP_CHARACTERS for stop in stops):
+            raise ValueError(
+                f"stop must hold at most {MAX_STOPS} texts, each of 1 to {MAX_STOP_CHARACTERS} characters"
+            )
         return stops
 
 

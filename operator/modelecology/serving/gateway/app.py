@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from modelecology.serving.tokens import TokenFile
 from modelecology.serving.tracing import NO_TRACING, Tracing
 
 from .checks import Checks
@@ -29,7 +30,6 @@ from .refusal import Refusal, bad_request, unavailable
 from .replicas import Replicas
 from .service import Clocks, Gateway, body_of, refused
 from .tables import Held, Tables, TableSource
-from .tokens import TokenFile
 from .upstream import Upstream
 
 _LOG = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class Limits:
 
     body_bytes: int = 2 * 1024 * 1024
     running: int = 1024
+    running_bytes: int = 192 * 1024 * 1024  # of the memory that requests take while they run, about
     connect_seconds: float = 2.0
     answer_seconds: float = 300.0
     mirror_waiting: int = 256
@@ -113,6 +114,7 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
         classifier,
         checks,
         most_running=limits.running,
+        most_bytes=limits.running_bytes,
         tracing=parts.tracing,
     )
     metrics.watch("running", "Requests that run now.", lambda: gateway.running)

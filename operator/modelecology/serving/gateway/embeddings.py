@@ -10,8 +10,9 @@ from typing import Final
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from modelecology.serving.tokens import TokenFile
+
 from .embedder import EmbedderAway, Place, Vector
-from .tokens import TokenFile
 
 _PATH: Final = "/v1/embeddings"
 _MOST_BYTES: Final = 16 * 1024 * 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import sys
 from collections import deque
@@ -16,6 +17,7 @@ from modelecology.api.live_records import Answered, Arm, Exchange, Feedback, Liv
 
 from .counts import Counts
 from .metrics import GatewayMetrics
+from .orders import written
 from .recorder import Recorder
 
 _LOG = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ _MOST_ERROR: Final = 256
 _BATCH: Final = 256
 _IDLE_SECONDS: Final = 5.0
 _GATHER_SECONDS: Final = 0.05
+_NO_TEXTS: Final = frozenset({"role", "type"})  # of a message: its own words, not the user's
 
 Redact: TypeAlias = Callable[[str], str]
 
@@ -64,6 +67,7 @@ class Seen:
     shadow: Said | None = None
     sampled: bool = True
     asker: str | None = None
+    prompt_is_json: bool = False  # it is messages, or several texts
 
     @property
     def size(self) -> int:
@@ -197,7 +201,7 @@ class Journal:
             return None
 
     def _exchange(self, seen: Seen) -> Exchange:
-        prompt = self._clean(seen.prompt)
+        prompt = self._clean_json(seen.prompt) if seen.prompt_is_json else self._clean(seen.prompt)
         return Exchange(
             time=seen.time,
             request_id=seen.request_id,
@@ -233,6 +237,19 @@ class Journal:
             label=None if self._keep is Keep.HASHES else label,
             label_sha256=None if label is None else _sha256(label),
         )
+
+    def _clean_json(self, text: str) -> str:
+        """Clean each text of a JSON by itself: written down, it has other characters than were sent."""
+        return self._clean(text) if self._redact is as_is else written(self._cleaned(json.loads(text)))
+
+    def _cleaned(self, part: object) -> object:
+        if isinstance(part, str):
+            return self._clean(part)
+        if isinstance(part, list):
+            return [self._cleaned(each) for each in part]
+        if isinstance(part, dict):
+            return {key: v if key in _NO_TEXTS else self._cleaned(v) for key, v in part.items()}
+        return part
 
     def _clean(self, text: str) -> str:
         # Half a surrogate pair is allowed in JSON's text and in no file's.

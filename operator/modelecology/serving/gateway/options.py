@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from modelecology.api.meta import LABEL
-from modelecology.serving.arguments import Whole, refuse_open_door
+from modelecology.serving.arguments import Whole, refuse_open_door, token_file
+from modelecology.serving.tokens import TokenFile
 
 from .app import Limits
 from .journal import Keep, Redact, as_is
 from .segments import Retention
-from .tokens import TokenFile, TokenUnusable
 
 _LABEL: Final = re.compile(LABEL)
 _MIB: Final = 1024 * 1024
@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> GatewayOptions:
     given = parser.parse_args(arguments)
     if given.kubeconfig is not None and given.namespace is None:
         parser.error("--kubeconfig belongs to --namespace; leave it out")
-    token = _token(parser, "--token-file", given.token_file)
+    token = token_file(parser, "--token-file", given.token_file)
     refuse_open_door(parser, given.host, token=token is not None, insecure=given.insecure)
     return GatewayOptions(
         population=given.population,
@@ -59,11 +59,12 @@ def parse(arguments: Sequence[str] | None = None) -> GatewayOptions:
         host=given.host,
         port=given.port,
         token=token,
-        engine_token=_token(parser, "--engine-token-file", given.engine_token_file),
-        classifier_token=_token(parser, "--classifier-token-file", given.classifier_token_file),
+        engine_token=token_file(parser, "--engine-token-file", given.engine_token_file),
+        classifier_token=token_file(parser, "--classifier-token-file", given.classifier_token_file),
         limits=Limits(
             body_bytes=given.max_body_kib * 1024,
             running=given.max_running,
+            running_bytes=given.max_running_mib * _MIB,
             connect_seconds=given.connect_seconds,
             answer_seconds=given.answer_seconds,
             mirror_waiting=given.mirror_queue,
@@ -113,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
         help="time for the classifier, where a user waits for it (default 0.2)",
     )
     add("--max-body-kib", type=Whole(1, 1 << 18), default=2048, metavar="N", help="largest request")
+    add(
+        "--max-running-mib",
+        type=Whole(1, 1 << 20),
+        default=192,
+        metavar="N",
+        help="memory that requests take at once, about",
+    )
     add("--max-running", type=Whole(1, 1 << 20), default=1024, metavar="N", help="requests at once")
     add("--connect-seconds", type=_seconds, default=2.0, metavar="S", help="time for an engine to accept")
     add("--answer-seconds", type=_seconds, default=300.0, metavar="S", help="longest silence of an engine")
@@ -147,13 +155,6 @@ def _label(text: str) -> str:
     if not _LABEL.fullmatch(text) or len(text) > 63:
         raise argparse.ArgumentTypeError(f"{text} is no name: small letters, digits and -, 63 at most")
     return text
-
-
-def _token(parser: argparse.ArgumentParser, option: str, path: Path | None) -> TokenFile | None:
-    try:
-        return None if path is None else TokenFile(path)
-    except TokenUnusable as error:
-        parser.error(f"{option}: {error}")
 
 
 def _hook(parser: argparse.ArgumentParser, name: str | None) -> Redact:

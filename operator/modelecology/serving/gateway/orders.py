@@ -46,9 +46,16 @@ class Order:
         return _write({**kept, "model": served})
 
     def prompt(self) -> str:
-        """What was asked, as one text that equal questions share."""
-        asked = self.fields.get("messages" if self.path == CHAT else "prompt")
-        return asked if isinstance(asked, str) else json.dumps(asked, sort_keys=True, separators=(",", ":"))
+        """What was asked, as one text that equal questions share; JSON where it is not one text."""
+        asked = self._asked()
+        return asked if isinstance(asked, str) else written(asked)
+
+    def is_one_text(self) -> bool:
+        """Whether what was asked is a text, and neither messages nor several texts."""
+        return isinstance(self._asked(), str)
+
+    def _asked(self) -> object:
+        return self.fields.get("messages" if self.path == CHAT else "prompt")
 
     def comparable(self) -> bool:
         """Whether there is one answer in words, which can be held beside another."""
@@ -74,6 +81,15 @@ class FeedbackOrder(BaseModel):
         return self
 
 
+def memory_of(raw: bytes) -> int:
+    """Say how many bytes of memory a body takes while it is answered, about, and rather more than fewer.
+
+    Itself, what it is read as, and what is sent on. Measured: many empty lists are read as 21 times what they
+    are written as, small objects as 24 times, and a text with one wide character as 4 times.
+    """
+    return 8 * len(raw) + 80 * (raw.count(b",") + raw.count(b"[")) + 256 * raw.count(b"{")
+
+
 def read_order(path: str, raw: bytes) -> Order:
     """Read a body. Raises Refusal, which names the field."""
     fields = _object(raw)
@@ -96,6 +112,11 @@ def read_order(path: str, raw: bytes) -> Order:
         text=_text(fields, path),
         metadata=_texts(metadata) if isinstance(metadata, dict) else {},
     )
+
+
+def written(asked: object) -> str:
+    """Write down messages, or several prompts, as one text that equal ones share."""
+    return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def read_feedback(raw: bytes) -> FeedbackOrder:

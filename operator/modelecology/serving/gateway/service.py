@@ -22,7 +22,7 @@ from .flights import Flight, Flights
 from .journal import Journal, Said, Seen
 from .metrics import GatewayMetrics
 from .mirror import Errand, Mirror
-from .orders import Order, read_order
+from .orders import Order, memory_of, read_order
 from .passage import REQUEST_ID, Passage, Routed, asker_of, no_route, on_trial, sticky_key
 from .plan import Facts, Plan
 from .refusal import Refusal, bad_gateway, bad_request, unavailable
@@ -64,6 +64,7 @@ class Gateway:
         checks: Checks,
         *,
         most_running: int,
+        most_bytes: int,
         tracing: Tracing = NO_TRACING,
     ) -> None:
         self._tables = tables
@@ -76,6 +77,8 @@ class Gateway:
         self._classifier = classifier
         self._checks = checks
         self._most_running = most_running
+        self._most_bytes = most_bytes
+        self._taken = 0  # bytes of memory of all that run, about
         self._tracing = tracing
         self.running = 0
         tables.listen(self._isolate)
@@ -95,12 +98,15 @@ class Gateway:
             raise
         finally:
             self.running -= 1
+            self._taken -= passage.taken
             passage.end()
 
     async def _serve(self, request: web.Request, passage: Passage) -> web.StreamResponse:
         if self.running > self._most_running:
             raise unavailable("The gateway runs as many requests as it may. Try again in a moment.")
-        order = read_order(request.path, await body_of(request))
+        body = await body_of(request)
+        self._take(passage, memory_of(body))
+        order = read_order(request.path, body)
         word = await self._classified(request, order, passage)
         # From here to the first try nothing waits: what is routed by a table is sent by it.
         routed = passage.routed = self._route(request, order, passage, word)
@@ -120,6 +126,15 @@ class Gateway:
             return await self._ask(request, passage, routed)
         except NotServed as miss:
             raise bad_gateway("Neither the revision nor the generalist is served by the engines.") from miss
+
+    def _take(self, passage: Passage, size: int) -> None:
+        """Let one request in if there is memory for it beside those that run. Raises Refusal."""
+        if self._taken and self._taken + size > self._most_bytes:
+            raise unavailable(
+                "The requests that run take all of the gateway's memory. Try again in a moment."
+            )
+        passage.taken = size
+        self._taken += size
 
     async def _classified(self, request: web.Request, order: Order, passage: Passage) -> Word | None:
         """Ask the classifier of a request that no rule matches, where its word would count."""
@@ -289,6 +304,7 @@ class Gateway:
             sampled=routed.kept,
             asker=routed.asker,
             prompt=routed.order.prompt(),
+            prompt_is_json=not routed.order.is_one_text(),
             answer=said,
         )
 

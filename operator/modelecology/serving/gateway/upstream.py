@@ -12,13 +12,13 @@ from typing import Final, TypeAlias
 import aiohttp
 
 from modelecology.api.routing import RouteReason
+from modelecology.serving.tokens import TokenFile
 from modelecology.serving.tracing import ENGINE, MODEL, NO_SPAN, Span
 
 from .answers import Answer, StreamScan, read_answer
 from .metrics import GatewayMetrics
 from .refusal import Refusal, unavailable
 from .replicas import Replica, Replicas
-from .tokens import TokenFile
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """No honest answer is longer; reading stops there."""

@@ -9,7 +9,7 @@ from typing import Final
 import aiohttp
 
 from modelecology.serving.gateway.answers import read_answer
-from modelecology.serving.gateway.tokens import TokenFile
+from modelecology.serving.tokens import TokenFile
 
 from .comparison import Comparison, Word, read_word
 from .port import JudgeAway, JudgeFailed

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from modelecology.serving.arguments import Whole
-from modelecology.serving.gateway.tokens import TokenFile, TokenUnusable
+from modelecology.serving.arguments import Whole, token_file
+from modelecology.serving.tokens import TokenFile
 
 _NAME: Final = re.compile(r"[!-~]{1,128}")
 
@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str] | None = None) -> JudgeOptions:
         endpoint=given.endpoint,
         model=given.model,
         name=_name(parser, given.name or given.model),
-        token=_token(parser, given.token_file),
+        token=token_file(parser, "--token-file", given.token_file),
         per_minute=given.per_minute,
         concurrency=given.concurrency,
         answer_seconds=given.answer_seconds,
@@ -116,10 +116,3 @@ def _name(parser: argparse.ArgumentParser, name: str) -> str:
     if not _NAME.fullmatch(name):
         parser.error(f"--name {name}: 128 characters at most, without spaces; give another --name")
     return name
-
-
-def _token(parser: argparse.ArgumentParser, path: Path | None) -> TokenFile | None:
-    try:
-        return None if path is None else TokenFile(path)
-    except TokenUnusable as error:
-        parser.error(f"--token-file: {error}")
