@@ -132,9 +132,13 @@ async def _run(options: Options, runtime: Runtime, stop: asyncio.Event, ready: a
     parts: list[asyncio.Task[Any]] = [
         asyncio.create_task(dog.run(), name="watchdog"),
         asyncio.create_task(stop.wait(), name="stop"),
-        *(asyncio.create_task(work(runtime), name=f"worker-{i}") for i in range(options.workers)),
-        # One more, which no slow engine holds up: a quarantine and its table find a worker at once.
-        asyncio.create_task(work(runtime, leave=LONG), name="worker-prompt"),
+        # The first leaves to the others what may take long: a quarantine and its table find a worker at once.
+        *(
+            asyncio.create_task(
+                work(runtime, LONG if i == 0 and options.workers > 1 else frozenset()), name=f"worker-{i}"
+            )
+            for i in range(options.workers)
+        ),
     ]
     try:
         return await _first_end([kopf_part, *parts], runtime, stop)

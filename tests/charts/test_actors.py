@@ -103,6 +103,9 @@ def test_whoever_signs_with_their_own_name_may_ask(desk: Desk, user: str) -> Non
         ("ada", "retry", f"{REVISION}/ada@{LATER}"),
         ("ada", "quarantine", f"{REVISION}/bob@{LATER} ada@{LATER}"),
         ("ada", "undo", f"{REVISION}/ada@noon"),
+        ("ada", "approve", f"{REVISION}/ada@{LATER} bob@{LATER}"),
+        ("ada", "approve", f"{REVISION}/ada@{LATER}\rbob@{LATER}"),
+        ("ada", "approve", f"{REVISION}/ada@{LATER}\n"),
     ],
 )
 def test_whoever_signs_with_another_name_is_told_how_it_is_done(

@@ -78,6 +78,7 @@ async def test_without_a_gateway_a_quarantine_waits_for_no_engine_that_hangs(
     name = await two_engines(stage)
     hung, well = (stage.engines[endpoint] for endpoint in TWO)
     still = asyncio.Event()
+    await stage.restart()
 
     async def hangs() -> tuple[ModelCard, ...]:
         await still.wait()
@@ -89,7 +90,10 @@ async def test_without_a_gateway_a_quarantine_waits_for_no_engine_that_hangs(
     await quarantine(stage)
     await reconcile_isolation(stage.runtime, WorkKey(ISOLATION, NAMESPACE, "dates"))
     for _ in range(3):
+        stage.clock.seconds += 0.5
+        assert await stage.runtime.queue.get({"Population", "Specialist", "Isolation", "Routes"}) == KEY
         await reconcile_replicas(stage.runtime, KEY)
+        stage.runtime.queue.done(KEY)
         await asyncio.sleep(0)
     await _until(partial(_is_gone, well, name))
     assert not whole.done()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelecology.store import ArtifactStore, S3Access, StoreUnavailable
+from modelecology.store import ArtifactStore, S3Access, StoreUnavailable, live_files
 from modelecology.store.double import Fault, FlakyObjects, memory_objects, object_files
 from modelecology.store.errors import PlaceNotFound
 from modelecology.store.files import Files
@@ -85,6 +85,18 @@ def test_more_than_one_batch_is_read_in_order(ground: Ground) -> None:
     for number in range(40):
         ground.files.replace(f"live/{segment(number)}", b"%d\n" % number)
     assert Reader(ground.files).look() == [b"%d" % number for number in range(40)]
+
+
+def test_a_segment_that_no_gateway_would_write_is_left_out_and_told(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(live_files, "LARGEST_READ", 100)
+    ground.files.replace(f"live/{segment(1)}", b"x" * 101)
+    ground.files.replace(f"live/{segment(2)}", b"b\n")
+    reader = Reader(ground.files)
+    assert [reader.look(), reader.look()] == [[b"b"], []]
+    (told,) = caplog.messages
+    assert f"live/{segment(1)} has 101 bytes" in told
 
 
 def test_a_segment_that_expired_is_forgotten(ground: Ground) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 # What is piped is wide enough that no name is cut, as kubectl does.
 _PIPE_WIDTH = 160
 
 # What a model, an engine or an API server says may hold sequences that a terminal obeys.
-_COMMANDS = dict.fromkeys(
-    {*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "\N{REPLACEMENT CHARACTER}"
-)
+_COMMANDS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")})
 
 
 class Output(StrEnum):
@@ -24,6 +24,18 @@ class Output(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+
+
+class QuietConsole(Console):
+    """A console whose texts command no terminal: a pipe gets them as they are."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render, and take control characters out of what is text."""
+        for segment in super().render(renderable, options):
+            if segment.control is None and self.is_terminal:
+                yield Segment(segment.text.translate(_COMMANDS), segment.style)
+            else:
+                yield segment
 
 
 class Screen:
@@ -45,8 +57,7 @@ class Screen:
         self.out.print(text, highlight=False, soft_wrap=True)
 
     def text(self, text: str) -> None:
-        """Write a result that is already text, as it is; a terminal gets no commands with it."""
-        text = text.translate(_COMMANDS) if self.out.is_terminal else text
+        """Write a result that is already text, as it is."""
         self.out.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def hint(self, *lines: str) -> None:
@@ -57,7 +68,6 @@ class Screen:
 
     def fail(self, message: str, remedy: str) -> None:
         """Say what went wrong, and what to do."""
-        message = message.translate(_COMMANDS) if self.err.is_terminal else message
         self.err.print(f"Error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
         if remedy:
             self.err.print(remedy, highlight=False, markup=False, soft_wrap=True)
@@ -66,4 +76,4 @@ class Screen:
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     plain_pipe = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, width=_PIPE_WIDTH if plain_pipe else None)
+    return QuietConsole(stderr=stderr, width=_PIPE_WIDTH if plain_pipe else None)

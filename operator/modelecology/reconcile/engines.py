@@ -56,6 +56,7 @@ async def reconcile_engine(
     now: Callable[[], datetime],
     routed: Collection[str] | None = (),
     drains: Mapping[str, datetime] = _NONE,
+    most_gone: int | None = MOST_GONE,
 ) -> Change:
     """Bring one engine closer to what is wanted, in that order; says of what something else is known now.
 
@@ -63,14 +64,14 @@ async def reconcile_engine(
     refuses keeps it from nothing else. `routed` are the names for which users are sent to this engine now,
     None if that is not known: such a name is loaded in a later look, when users are not sent here any more.
     Until it is proved the base may answer in its name. `drains` says until when a name that goes may finish
-    its requests. `now` stamps every step.
+    its requests. Of names that are not listed `most_gone` are proved gone. `now` stamps every step.
     """
     before, names, well = _of_engine(view), _of_adapters(view), view.looked
     try:
         cards = await engine.models()
         view.stepped = now()
         view.listed = frozenset(card.id for card in cards if card.parent is not None)
-        await _Steps(engine, view, now).go(wanted, cards, ours, routed, drains)
+        await _Steps(engine, view, now, most_gone).go(wanted, cards, ours, routed, drains)
         # Not before: one that lists its models and answers nothing is as good as away.
         view.reachable, view.refused, view.message = True, False, ""
     except EngineError as error:
@@ -89,11 +90,15 @@ async def reconcile_engine(
 class _Steps:
     """The steps of one look at one engine."""
 
-    def __init__(self, engine: Engine, view: EngineView, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, engine: Engine, view: EngineView, now: Callable[[], datetime], most_gone: int | None
+    ) -> None:
         self._engine = engine
         self._view = view
         self._now = now
         self._base: str | None = None
+        self._broke = False
+        self._most_gone = most_gone
 
     async def go(
         self,
@@ -130,7 +135,7 @@ class _Steps:
             await self._prove(wanted[name])
         await self._prove_again([wanted[name] for name in there])
         # Last, and not all at once: nobody can be waiting for the proof that what is not listed is gone.
-        for name in sorted(gone)[: MOST_GONE if wanted else None]:
+        for name in sorted(gone)[: self._most_gone]:
             await self._unload(name, drains.get(name))
 
     async def _may_run(
@@ -162,7 +167,9 @@ class _Steps:
         view.absent.discard(name)
         try:
             proof = await unload_and_prove_absent(self._engine, name, left)
-        except EngineRefused as error:
+        except (EngineRefused, AnswerFailed) as error:
+            if isinstance(error, AnswerFailed) and not await self._answers(ABSENCE_PROMPT, 1):
+                raise
             _failed(view, name, str(error))
             _LOG.warning("%s: %s is not unloaded: %s", self._engine.endpoint, name, error)
             return
@@ -212,18 +219,23 @@ class _Steps:
         """Judge what an engine answers, if it does not refuse; after a refusal it is not asked at once."""
         view, name = self._view, resident.name
         due = view.again.get(name)
-        if due is not None and self._now() < due:
+        if self._broke or (due is not None and self._now() < due):
             return False
         view.absent.discard(name)
         try:
             proof = await ask()
-        except (EngineRefused, AnswerFailed) as error:
-            if isinstance(error, AnswerFailed) and not await self._answers():
+        except AnswerFailed as error:
+            view.stepped = self._now()
+            if not await self._answers(*_question(resident)):
                 raise
-            count = view.refusals.get(name, 0)
-            view.refusals[name] = count + 1
-            pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(count, 10), LAST_PAUSE_SECONDS)
-            view.again[name] = self._now() + timedelta(seconds=pause)
+            # One a look: each may take as long as an engine is given, and what is quarantined must not wait.
+            self._broke = True
+            count = self._put_off(name)
+            if view.standing.get(name) is not Standing.PROVED or count >= TRIES:
+                _failed(view, name, str(error))
+            return False
+        except EngineRefused as error:
+            self._put_off(name)
             _failed(view, name, str(error))
             return False
         finally:
@@ -233,15 +245,29 @@ class _Steps:
         _judge(view, name, proof, view.stepped)
         return True
 
-    async def _answers(self) -> bool:
+    def _put_off(self, name: str) -> int:
+        """Ask for a name later than after the refusal before; gives how many there were in a row."""
+        view, count = self._view, self._view.refusals.get(name, 0)
+        view.refusals[name] = count + 1
+        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(count, 10), LAST_PAUSE_SECONDS)
+        view.again[name] = self._now() + timedelta(seconds=pause)
+        return count + 1
+
+    async def _answers(self, prompt: str, most_tokens: int) -> bool:
         """Say whether the base answers: then what broke is one adapter, and the others serve on."""
         if self._base is None:
             return False
         try:
-            await self._engine.chat(self._base, ABSENCE_PROMPT, 1)
+            await self._engine.chat(self._base, prompt, most_tokens)
         except EngineError:
             return False
         return True
+
+
+def _question(resident: Resident) -> tuple[str, int]:
+    """Give a question of an adapter's proof, and how long the answer may be."""
+    first = next(iter(resident.fingerprint.probes), None)
+    return (ABSENCE_PROMPT, 1) if first is None else (first.prompt, first.max_tokens)
 
 
 def _forget_lost(view: EngineView, listed: set[str]) -> None:

@@ -15,7 +15,7 @@ from modelecology.kube.cluster import POPULATION, EventText
 
 from .deletion import GRACE
 from .drains import drains
-from .engines import Change, Resident, reconcile_engine
+from .engines import MOST_GONE, Change, Resident, reconcile_engine
 from .metrics import forget_engine
 from .routes import as_it_is, routed_to
 from .runtime import Runtime
@@ -59,7 +59,10 @@ async def look_at_engine(
         routed = routed_to(runtime, population, endpoint)
         finishing = drains(population, log, runtime.now(), view.leaving)
         engine = runtime.engine(population, endpoint)
-        return await reconcile_engine(engine, view, wanted, ours, runtime.now, routed, finishing)
+        # What is deleted, or lets go of an engine, has not the time for many looks.
+        ends = view.leaving is not None or population.metadata.deletion_timestamp is not None
+        most = None if ends else MOST_GONE
+        return await reconcile_engine(engine, view, wanted, ours, runtime.now, routed, finishing, most)
 
 
 async def _leave(runtime: Runtime, population: Population, log: LogState, ours: frozenset[str]) -> None:

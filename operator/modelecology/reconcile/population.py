@@ -64,6 +64,10 @@ async def reconcile_population(runtime: Runtime, key: WorkKey) -> None:
     await tend_log(runtime, frame.population)
     evaluating = await _evaluating(runtime, frame, key)
     _note_trouble(runtime, (key.namespace, key.name), evaluating)
+    # At once: what is quarantined meanwhile must not wait until the slowest engine was looked at.
+    tend_replicas = WorkKey(REPLICAS, key.namespace, key.name)
+    if residents(frame.log):
+        runtime.queue.add(tend_replicas, SOON_SECONDS)
     waiting = await serve(runtime, frame) or evaluating
     await tend_routes(runtime, frame.population)
     await _report(runtime, frame, waiting)
@@ -72,7 +76,7 @@ async def reconcile_population(runtime: Runtime, key: WorkKey) -> None:
     busy = held or waiting is not None or bool(left_behind(runtime, frame.population))
     runtime.queue.add(key, ENGINE_SECONDS if busy else IDLE_SECONDS)
     if held:
-        runtime.queue.add(WorkKey(REPLICAS, key.namespace, key.name), SOON_SECONDS)
+        runtime.queue.add(tend_replicas, SOON_SECONDS)
 
 
 async def _serve_without_suite(runtime: Runtime, population: Population) -> bool:

@@ -35,8 +35,8 @@ async def reconcile_replicas(runtime: Runtime, key: WorkKey) -> None:
     """Begin a look at each engine at which nobody looks now. Raises KubeError; the caller tries again."""
     where = (key.namespace, key.name)
     population = runtime.cache.population(*where)
-    known = runtime.residents.get(where)
-    if population is None or population.metadata.deletion_timestamp is not None or known is None:
+    known = runtime.residents.get(where, {})
+    if population is None or population.metadata.deletion_timestamp is not None:
         return
     try:
         log = await runtime.log(population).state()
@@ -51,6 +51,8 @@ async def reconcile_replicas(runtime: Runtime, key: WorkKey) -> None:
     cut = {n for n in quarantined(log) if not runtime.residency.absent(where, engines, n)}
     leaving = drains(population, log, runtime.now()).keys() | cut
     if not wanted and not leaving:
+        if resident:
+            runtime.queue.add(key, CALM_SECONDS)  # the first whole look may take long
         return
     for endpoint, view in runtime.residency.views(where, engines).items():
         if not view.lock.locked():

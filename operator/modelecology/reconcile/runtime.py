@@ -162,7 +162,7 @@ class Runtime:
 
     def _engine_name(self, population: Population, endpoint: str) -> str:
         meta, token = population.metadata, population.spec.serving.token_secret_ref
-        return f"{endpoint} {meta.namespace}/{meta.name} {token or ''}"
+        return f"{meta.namespace}/{meta.name} {endpoint} {token or ''}"
 
     def runner(self, population: Population) -> RunnerLine:
         """Open the runner of a population and its watch, once for each way that jobs go."""
@@ -237,6 +237,8 @@ class Runtime:
         self.residents.pop(where, None)
         self._lines.forget(where)
         self.selected.tidy()
+        for name in [n for n in self._engines if n.startswith(f"{key.namespace}/{key.name} ")]:
+            self.in_background(self._engines.pop(name).close())
 
     def populations(self) -> tuple[PopulationKey, ...]:
         """Name all populations."""

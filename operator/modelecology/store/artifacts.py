@@ -28,7 +28,7 @@ from modelecology.store.errors import (
     PlaceNotFound,
     StoreUnavailable,
 )
-from modelecology.store.files import Files
+from modelecology.store.files import LARGEST_RECORD, Files
 from modelecology.store.inputs import KeptInputs
 from modelecology.store.layouts import check_layout
 from modelecology.store.local_files import LocalFiles
@@ -113,7 +113,7 @@ class ArtifactStore:
     def _marker(self, key: str) -> Marker | None:
         self._check_format()
         known = self._markers.get(checked_key(key))
-        seen = self._files.look(marker_place(key), known[0] if known else "")
+        seen = self._files.look(marker_place(key), known[0] if known else "", LARGEST_RECORD)
         if seen is None:
             self._markers.pop(key, None)
             return None
@@ -154,7 +154,7 @@ class ArtifactStore:
     def _read_manifest(self, commit: Commit) -> Manifest:
         """Read the manifest and check it against the commit; raises ArtifactCorrupt."""
         key = commit.key
-        seen = self._files.look(f"artifacts/{key}/{commit.attempt}/{MANIFEST}")
+        seen = self._files.look(f"artifacts/{key}/{commit.attempt}/{MANIFEST}", limit=8 * LARGEST_RECORD)
         content = seen.content if seen else None
         if content is None or bytes_digest(content) != commit.manifest:
             state = "missing" if content is None else "not what was committed"
@@ -263,7 +263,7 @@ class ArtifactStore:
 
     def progress(self, key: str) -> Progress | None:
         """Return the last progress of a key, or None."""
-        seen = self._files.look(f"progress/{checked_key(key)}.json")
+        seen = self._files.look(f"progress/{checked_key(key)}.json", limit=LARGEST_RECORD)
         return None if seen is None else load_progress(seen.content or b"")
 
     def is_archived(self, key: str) -> bool:

@@ -19,8 +19,10 @@ from modelecology.store.errors import FileTooLarge, StoreError, StoreFull, Store
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
-LARGEST_READ = 128 << 20
+LARGEST_READ = 64 << 20
 """Bytes of a file that is read at once, at most: whoever fills a store must not be able to fill a memory."""
+LARGEST_RECORD = 1 << 20
+"""Bytes of what the store writes down of itself: as one JSON it takes many times what it is as bytes."""
 
 
 @dataclass(frozen=True, slots=True)

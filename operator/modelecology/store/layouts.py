@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from modelecology.store.errors import ArtifactCorrupt, StoreFormatUnknown, StoreUnavailable
-from modelecology.store.files import Files, sync_directory
+from modelecology.store.files import LARGEST_RECORD, Files, sync_directory
 from modelecology.store.markers import MARKER, marker_place
 from modelecology.store.records import Marker, Standing, dump_marker, load_marker
 
@@ -39,12 +39,12 @@ def check_layout(files: Files, *, write: bool) -> bool:
     Raises StoreFormatUnknown for a newer one, StoreUnavailable for a record that cannot be read and for a
     service that ignores the conditions of a put.
     """
-    seen = files.look(PLACE)
+    seen = files.look(PLACE, limit=LARGEST_RECORD)
     if seen is None:
         if not write:
             return False
         _lay_out(files)
-        seen = files.look(PLACE)
+        seen = files.look(PLACE, limit=LARGEST_RECORD)
     try:
         found = _FormatRecord.model_validate_json((seen.content if seen else None) or b"").format
     except ValidationError as error:
@@ -76,7 +76,7 @@ def _bring_archive_home(files: Files) -> None:
     """Lay what layout 1 archived beside the rest, marked as archived; cut short, it is done again."""
     for key in _folders(files, "archive"):
         place = f"archive/{key}"
-        seen = files.look(f"{place}/{MARKER}")
+        seen = files.look(f"{place}/{MARKER}", limit=LARGEST_RECORD)
         try:
             commit = load_marker(key, seen.content or b"").commit if seen is not None else None
         except ArtifactCorrupt:

@@ -8,6 +8,7 @@ everything once an hour, for what came late and what is gone.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -22,7 +23,7 @@ from typing import Final
 from modelecology.api.live_records import OPEN_SUFFIX, SEGMENTS
 from modelecology.store.artifacts import ArtifactStore
 from modelecology.store.errors import StoreError
-from modelecology.store.files import Files
+from modelecology.store.files import LARGEST_READ, Files
 from modelecology.store.local_files import LocalFiles
 from modelecology.store.places import store_root
 from modelecology.store.s3 import S3Access
@@ -32,6 +33,7 @@ BUCKET_PAUSE_SECONDS: Final = 10.0
 WHOLE_SECONDS: Final = 3600.0
 """How often all of a bucket's segments are listed, how far back the other looks go, and how long a segment
 must be gone before it is forgotten."""
+_LOG: Final = logging.getLogger(__name__)
 _BATCH_BYTES: Final = 32 << 20
 _BATCH: Final = 16
 _AT_ONCE: Final = 8
@@ -178,7 +180,11 @@ class LiveFiles:
             if name != file and name in found:
                 continue  # it was closed, and the open one goes in a moment
             start = self._read.get(name, 0)
-            if found[file] > start:
+            if found[file] - start > LARGEST_READ:
+                said = "%s/%s has %d bytes, more than any gateway writes; it is left out"
+                _LOG.warning(said, self.where, name, found[file])
+                self._read[name] = found[file]
+            elif found[file] > start:
                 yield _News(name, file, start, found[file])
 
     def _contents(self, batch: list[_News]) -> list[bytes | None]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from modelecology.governance.log import GENESIS, LogBroken
 from modelecology.governance.segments import Segment, dumped, loaded_segment
 from modelecology.store.errors import ArtifactCorrupt
-from modelecology.store.files import Files
+from modelecology.store.files import LARGEST_RECORD, Files
 
 FOLDER = "log"
 _ABOUT = "log.json"
@@ -184,7 +184,7 @@ def stored_logs(files: Files) -> tuple[Whose, ...]:
         uid, _slash, rest = name.partition("/")
         if rest != _ABOUT or not _UID.fullmatch(uid):
             continue
-        seen = files.look(f"{FOLDER}/{name}")
+        seen = files.look(f"{FOLDER}/{name}", limit=LARGEST_RECORD)
         try:
             about = json.loads((seen.content if seen else None) or b"")
             found.append(Whose(uid, str(about["namespace"]), str(about["population"])))

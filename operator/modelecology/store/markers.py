@@ -8,7 +8,7 @@ goes on where the other was stopped, and nobody commits meanwhile.
 from __future__ import annotations
 
 from modelecology.store.errors import StoreUnavailable
-from modelecology.store.files import Files
+from modelecology.store.files import LARGEST_RECORD, Files
 from modelecology.store.records import Marker, Standing, dump_marker, load_marker
 
 MARKER = "commit.json"
@@ -22,7 +22,7 @@ def marker_place(key: str) -> str:
 
 def read_marker(files: Files, key: str) -> tuple[Marker, str] | None:
     """Read a marker and its stamp; raises ArtifactCorrupt, StoreUnavailable."""
-    seen = files.look(marker_place(key))
+    seen = files.look(marker_place(key), limit=LARGEST_RECORD)
     return None if seen is None else (load_marker(key, seen.content or b""), seen.stamp)
 
 

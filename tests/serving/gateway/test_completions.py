@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import tracemalloc
+from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from modelecology.serving.gateway.app import Limits
-from modelecology.serving.gateway.orders import memory_of
+from modelecology.serving.gateway.memory import memory_of
 from tests.serving.gateway.stage import (
     CANARY,
     LIVE,
@@ -194,6 +196,33 @@ async def test_what_would_take_more_memory_than_there_is_is_told_to_come_back() 
         engine.gate.set()
         assert (await first)[0] == 200
         assert (await stage.ask())[0] == 200
+
+
+async def test_bodies_that_are_held_back_take_their_room_at_once() -> None:
+    limits = Limits(running_bytes=20_000)
+    async with engine_listening(Engine()) as engine, staged([engine], limits=limits) as stage:
+        stage.publish()
+        still = asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"{"
+            await still.wait()
+
+        async def told() -> None:
+            while True:  # it may find no room beside a question
+                async with stage.client.post(
+                    "/v1/feedback", data=slow(), headers={"Content-Length": "19000"}
+                ):
+                    pass
+
+        async def answered(wanted: int) -> bool:
+            return (await stage.ask())[0] == wanted
+
+        waiting = asyncio.create_task(told())
+        await until(partial(answered, 503))
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        await until(partial(answered, 200))
 
 
 @pytest.mark.parametrize(

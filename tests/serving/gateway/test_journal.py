@@ -71,12 +71,13 @@ async def test_a_hook_sees_the_words_of_a_message_as_they_were_sent() -> None:
     messages = [
         {"role": "user", "content": f'{name} says "no"\nto Ann'},
         {"role": "user", "content": [{"type": "text", "text": "user: Ann"}]},
+        {"role": name, "content": {"type": "json", name: 491701}},
     ]
     seen_by_hook: list[str] = []
 
     def hook(text: str) -> str:
         seen_by_hook.append(text)
-        return text.replace(name, "[name]").replace("user", "[role]")
+        return text.replace(name, "[name]").replace("user", "[role]").replace("491701", "[phone]")
 
     recorder = MemoryRecorder()
     journal = Journal(recorder, GatewayMetrics(), lambda: 1.0, keep=Keep.PROMPTS, redact=hook)
@@ -88,5 +89,6 @@ async def test_a_hook_sees_the_words_of_a_message_as_they_were_sent() -> None:
     assert json.loads(kept.prompt or "") == [
         {"role": "user", "content": '[name] says "no"\nto Ann'},
         {"role": "user", "content": [{"type": "text", "text": "[role]: Ann"}]},
+        {"role": "[name]", "content": {"type": "json", "[name]": "[phone]"}},
     ]
     assert seen_by_hook[0] == f'{name} says "no"\nto Ann'

@@ -22,6 +22,7 @@ from .embedder import Embedder
 from .embeddings import Embeddings
 from .flights import Flights
 from .journal import Journal, Judged
+from .memory import Memory
 from .metrics import GatewayMetrics
 from .mirror import Mirror
 from .models import model_list
@@ -103,6 +104,7 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
     classifier = Classifier(parts.embedder, metrics, parts.clocks.steady, seconds=limits.classifier_seconds)
     tables.listen(classifier.use)
     checks = Checks(classifier, parts.journal.counts, metrics, most_waiting=limits.checks_waiting)
+    memory = Memory(limits.running_bytes)
     gateway = Gateway(
         tables,
         upstream,
@@ -113,27 +115,28 @@ def build_app(parts: Parts, *, on_failure: Callable[[], None]) -> web.Applicatio
         parts.clocks,
         classifier,
         checks,
+        memory=memory,
         most_running=limits.running,
-        most_bytes=limits.running_bytes,
         tracing=parts.tracing,
     )
     metrics.watch("running", "Requests that run now.", lambda: gateway.running)
     metrics.watch("mirror_waiting", "Copies that wait for a shadow.", mirror.waiting)
     metrics.watch("checks_waiting", "Requests that wait for the classifier's check.", checks.waiting)
     app = web.Application(middlewares=[_errors, _doorman(parts.token)], client_max_size=limits.body_bytes)
-    _offer(app, gateway, checks, parts)
+    _offer(app, gateway, checks, memory, parts)
     work = (mirror.run, classifier.run, checks.run)
     closing = (upstream.close, classifier.close)
     app.cleanup_ctx.append(_background(parts, work, closing, on_failure))
     return app
 
 
-def _offer(app: web.Application, gateway: Gateway, checks: Checks, parts: Parts) -> None:
+def _offer(app: web.Application, gateway: Gateway, checks: Checks, memory: Memory, parts: Parts) -> None:
     async def models(_request: web.Request) -> web.Response:
         return web.json_response(model_list(gateway.table().table))
 
     async def feedback(request: web.Request) -> web.Response:
-        order = read_feedback(await body_of(request))
+        with memory.share() as share:
+            order = read_feedback(await body_of(request, share))
         if not parts.journal.kept:
             raise Refusal(
                 HTTPStatus.NOT_IMPLEMENTED,

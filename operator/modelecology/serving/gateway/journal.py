@@ -28,7 +28,13 @@ _MOST_ERROR: Final = 256
 _BATCH: Final = 256
 _IDLE_SECONDS: Final = 5.0
 _GATHER_SECONDS: Final = 0.05
-_NO_TEXTS: Final = frozenset({"role", "type"})  # of a message: its own words, not the user's
+# What the API itself says in a message; all else are a user's words.
+_NAMES: Final = frozenset(
+    {"content", "image_url", "name", "role", "text", "tool_call_id", "tool_calls", "type", "url"}
+)
+_WORDS: Final = frozenset(
+    {"assistant", "developer", "function", "image_url", "system", "text", "tool", "user"}
+)
 
 Redact: TypeAlias = Callable[[str], str]
 
@@ -248,8 +254,16 @@ class Journal:
         if isinstance(part, list):
             return [self._cleaned(each) for each in part]
         if isinstance(part, dict):
-            return {key: v if key in _NO_TEXTS else self._cleaned(v) for key, v in part.items()}
-        return part
+            return dict(self._field(key, value) for key, value in part.items())
+        if part is None or isinstance(part, bool):
+            return part
+        told = str(part)  # a number, which may be somebody's
+        cleaned = self._clean(told)
+        return part if cleaned == told else cleaned
+
+    def _field(self, name: str, value: object) -> tuple[str, object]:
+        kept = name in ("role", "type") and value in _WORDS
+        return name if name in _NAMES else self._clean(name), value if kept else self._cleaned(value)
 
     def _clean(self, text: str) -> str:
         # Half a surrogate pair is allowed in JSON's text and in no file's.

@@ -68,7 +68,6 @@ class Passage:
     tried: Tried | None = None
     routed: Routed | None = None
     span: Span = NO_SPAN
-    taken: int = 0  # bytes of memory, about
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     """What the client got; nobody counts what failed unforeseen."""
 

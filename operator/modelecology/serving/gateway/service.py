@@ -20,9 +20,10 @@ from .checks import Checks
 from .classifier import Classifier
 from .flights import Flight, Flights
 from .journal import Journal, Said, Seen
+from .memory import Memory, Share, memory_of
 from .metrics import GatewayMetrics
 from .mirror import Errand, Mirror
-from .orders import Order, memory_of, read_order
+from .orders import Order, read_order
 from .passage import REQUEST_ID, Passage, Routed, asker_of, no_route, on_trial, sticky_key
 from .plan import Facts, Plan
 from .refusal import Refusal, bad_gateway, bad_request, unavailable
@@ -63,8 +64,8 @@ class Gateway:
         classifier: Classifier,
         checks: Checks,
         *,
+        memory: Memory,
         most_running: int,
-        most_bytes: int,
         tracing: Tracing = NO_TRACING,
     ) -> None:
         self._tables = tables
@@ -77,8 +78,7 @@ class Gateway:
         self._classifier = classifier
         self._checks = checks
         self._most_running = most_running
-        self._most_bytes = most_bytes
-        self._taken = 0  # bytes of memory of all that run, about
+        self._memory = memory
         self._tracing = tracing
         self.running = 0
         tables.listen(self._isolate)
@@ -89,7 +89,8 @@ class Gateway:
         passage = Passage(secrets.token_hex(16), self._clocks.steady(), span=span)
         self.running += 1
         try:
-            return await self._serve(request, passage)
+            with self._memory.share() as share:
+                return await self._serve(request, passage, share)
         except Refusal as refusal:
             self._count(passage, refusal.status)
             return refused(refusal, passage.headers())
@@ -98,15 +99,12 @@ class Gateway:
             raise
         finally:
             self.running -= 1
-            self._taken -= passage.taken
             passage.end()
 
-    async def _serve(self, request: web.Request, passage: Passage) -> web.StreamResponse:
+    async def _serve(self, request: web.Request, passage: Passage, share: Share) -> web.StreamResponse:
         if self.running > self._most_running:
             raise unavailable("The gateway runs as many requests as it may. Try again in a moment.")
-        body = await body_of(request)
-        self._take(passage, memory_of(body))
-        order = read_order(request.path, body)
+        order = read_order(request.path, await body_of(request, share))
         word = await self._classified(request, order, passage)
         # From here to the first try nothing waits: what is routed by a table is sent by it.
         routed = passage.routed = self._route(request, order, passage, word)
@@ -126,15 +124,6 @@ class Gateway:
             return await self._ask(request, passage, routed)
         except NotServed as miss:
             raise bad_gateway("Neither the revision nor the generalist is served by the engines.") from miss
-
-    def _take(self, passage: Passage, size: int) -> None:
-        """Let one request in if there is memory for it beside those that run. Raises Refusal."""
-        if self._taken and self._taken + size > self._most_bytes:
-            raise unavailable(
-                "The requests that run take all of the gateway's memory. Try again in a moment."
-            )
-        passage.taken = size
-        self._taken += size
 
     async def _classified(self, request: web.Request, order: Order, passage: Passage) -> Word | None:
         """Ask the classifier of a request that no rule matches, where its word would count."""
@@ -313,13 +302,18 @@ class Gateway:
             self._flights.cut(held.plan.quarantined)
 
 
-async def body_of(request: web.Request) -> bytes:
-    """Read a client's body. Raises Refusal if it is late; aiohttp's error if it is too large."""
+async def body_of(request: web.Request, share: Share) -> bytes:
+    """Read a client's body. Raises Refusal if it is late or finds no room, aiohttp's error if too large."""
+    # Before it comes: many who hold back their last byte hold all the others.
+    length, most = request.content_length, request.client_max_size
+    share.take(most if length is None else min(length, most))
     try:
         async with asyncio.timeout(_BODY_SECONDS):
-            return await request.read()
+            body = await request.read()
     except TimeoutError as error:
         raise bad_request(f"The body did not come within {_BODY_SECONDS:g} s.") from error
+    share.take(memory_of(body))
+    return body
 
 
 def refused(refusal: Refusal, headers: Mapping[str, str]) -> web.Response:
