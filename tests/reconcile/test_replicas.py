@@ -49,18 +49,24 @@ async def two_engines(stage: Stage) -> str:
     return name
 
 
-async def test_an_engine_that_hangs_keeps_no_other_waiting(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = await two_engines(stage)
-    hung, empty = (stage.engines[endpoint] for endpoint in TWO)
+def hang(engine: EngineDouble, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Let an engine say nothing until the event is set, and then that it is away."""
     still = asyncio.Event()
 
     async def hangs() -> tuple[ModelCard, ...]:
         await still.wait()
         raise EngineUnreachable("It hung.")
 
-    monkeypatch.setattr(hung, "models", hangs)
+    monkeypatch.setattr(engine, "models", hangs)
+    return still
+
+
+async def test_an_engine_that_hangs_keeps_no_other_waiting(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await two_engines(stage)
+    hung, empty = (stage.engines[endpoint] for endpoint in TWO)
+    still = hang(hung, monkeypatch)
     empty.restart()
     for _ in range(3):
         await reconcile_replicas(stage.runtime, KEY)
@@ -77,14 +83,8 @@ async def test_without_a_gateway_a_quarantine_waits_for_no_engine_that_hangs(
 ) -> None:
     name = await two_engines(stage)
     hung, well = (stage.engines[endpoint] for endpoint in TWO)
-    still = asyncio.Event()
     await stage.restart()
-
-    async def hangs() -> tuple[ModelCard, ...]:
-        await still.wait()
-        raise EngineUnreachable("It hung.")
-
-    monkeypatch.setattr(hung, "models", hangs)
+    still = hang(hung, monkeypatch)
     whole = asyncio.create_task(reconcile_population(stage.runtime, WorkKey("Population", NAMESPACE, "desk")))
     await _until(partial(_has_asked, well, len(well.calls)))
     await quarantine(stage)

@@ -29,7 +29,9 @@ def test_other_addresses_need_a_token_or_a_deliberate_word(
     assert "give --token-file, or --insecure" in capsys.readouterr().err
     assert parse([*common, "--insecure"]).token is None
     (tmp_path / "token").write_text("opensesame\n")
-    assert parse([*common, "--token-file", str(tmp_path / "token")]).token is not None
+    token = parse([*common, "--token-file", str(tmp_path / "token")]).token
+    assert token is not None
+    assert token.token() == "opensesame"
 
 
 @pytest.mark.parametrize(
